@@ -220,7 +220,7 @@ class Device:
 
     @cached_property
     def graph(self) -> nx.Graph[int]:
-        """Live couplings. Nodes: usable qubits. An edge carries `error`, `duration` (s) and `gate`, the key of its best live gate."""
+        """Live couplings: usable qubits; an edge has `error`, `duration` (s) and `gate`, its best live gate's key."""
         graph: nx.Graph[int] = nx.Graph()
         graph.add_nodes_from(q for q, qubit in enumerate(self.qubits) if qubit.usable)
         for key, gate in sorted(self.gates.items()):
@@ -257,7 +257,7 @@ class Device:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the physics: qubits, gates, native gates, timing. Name, date, notes, source and price do not count."""
+        """Hash of the physics: qubits, gates, native gates, timing; not name, date, notes, source or price."""
         payload = {
             "qubits": [
                 [q.label, q.t1, q.t2, q.usable]

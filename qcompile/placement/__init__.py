@@ -1,0 +1,1 @@
+"""Placement methods: one file a method; each yields initial layouts."""

@@ -1,0 +1,34 @@
+"""Every error that qtrain raises on purpose, below the tree of qcompile.errors.
+
+InputError (exit code 2)
+├── ModelError      a circuit, parameter list or observable that cannot be trained
+├── DataError       a data set that cannot be used as it is
+├── ConfigError     an option or configuration file out of its range
+└── RunError        a run directory that is locked, damaged, or belongs to something else
+QonchipError (exit code 1)
+└── ExecutorError   an executor could not deliver what it was asked for
+"""
+
+from __future__ import annotations
+
+from qcompile.errors import InputError, QonchipError
+
+
+class ModelError(InputError):
+    """A circuit, parameter list or observable that cannot be trained."""
+
+
+class DataError(InputError):
+    """A data set that cannot be used as it is."""
+
+
+class ConfigError(InputError):
+    """An option or a configuration file that is out of its range."""
+
+
+class RunError(InputError):
+    """A run directory that is locked, damaged, or belongs to another training."""
+
+
+class ExecutorError(QonchipError):
+    """An executor could not deliver what it was asked for."""

@@ -1,0 +1,1 @@
+"""Gradient methods, one a file. The contract is in base.py."""

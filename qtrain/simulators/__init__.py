@@ -1,0 +1,1 @@
+"""Simulators: state vectors and density matrices in the Pauli basis, and their kernels."""

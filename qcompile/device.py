@@ -239,9 +239,9 @@ class Device:
         return tuple(frozenset(c) for c in found)
 
     def is_live(self, name: str, qubits: tuple[int, ...]) -> bool:
-        """Whether a calibrated gate is there, not dead, and all of its qubits are usable."""
+        """Whether a calibrated gate is there, not dead (error 1), and all of its qubits are usable."""
         gate = self.gates.get((name, qubits))
-        return gate is not None and gate.usable and all(self.qubits[q].usable for q in qubits)
+        return gate is not None and gate.usable and gate.error != 1 and all(self.qubits[q].usable for q in qubits)
 
     def duration(self, name: str, qubits: tuple[int, ...]) -> float:
         """Duration in s of a native gate, measurement or reset; 0 for a virtual gate and where none is published."""
@@ -260,15 +260,20 @@ class Device:
         """Hash of the physics: qubits, gates, native gates, timing; not name, date, notes, source or price."""
         payload = {
             "qubits": [
-                [q.label, q.t1, q.t2, q.usable]
-                + ([q.readout.p1_given_0, q.readout.p0_given_1, q.readout.duration] if q.readout else [])
+                [q.label, _float(q.t1), _float(q.t2), q.usable]
+                + ([float(r.p1_given_0), float(r.p0_given_1), _float(r.duration)] if (r := q.readout) else [])
                 for q in self.qubits
             ],
-            "gates": [[n, list(p), g.error, g.duration, g.usable] for (n, p), g in sorted(self.gates.items())],
+            "gates": [
+                [n, list(p), _float(g.error), _float(g.duration), g.usable] for (n, p), g in sorted(self.gates.items())
+            ],
             "native_gates": [
                 sorted(getattr(self.native_gates, k)) for k in ("one_qubit", "two_qubit", "virtual", "fractional")
             ],
-            "timing": [getattr(self.timing, f.name) for f in fields(self.timing)],
+            "timing": [
+                [*map(float, value)] if isinstance(value, tuple) else _float(value)
+                for value in (getattr(self.timing, f.name) for f in fields(self.timing))
+            ],
         }
         return hashlib.sha256(json.dumps(payload, separators=(",", ":")).encode()).hexdigest()
 
@@ -370,6 +375,10 @@ class Device:
             timing=Timing(rep_delay=rep_delay),
             source=Source("synthetic", "Device.from_coupling"),
         )
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)  # 0 and 0.0 are the same physics
 
 
 def _check(device: Device) -> None:

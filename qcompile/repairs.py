@@ -39,9 +39,9 @@ def device_from_document(
     _check_qubits(file, place)
     _check_gates(file, place)
     notes = _Notes()
-    gates = {
-        (row.g, tuple(row.q)): _gate(n, row, file, place, allow_missing, notes) for n, row in enumerate(file.gates)
-    }
+    if not allow_missing:
+        _refuse_missing_errors(file, place)
+    gates = {(row.g, tuple(row.q)): _gate(row, file.native_gates.virtual, notes) for row in file.gates}
     qubits = tuple(_qubit(row, file, gates, notes) for row in file.qubits)
     _note_suspicious_units(qubits, gates, notes)
     timing = file.timing.model_dump()
@@ -169,17 +169,21 @@ def _check_gates(file: DeviceFile, place: str) -> None:
             )
 
 
-def _gate(n: int, row: GateRow, file: DeviceFile, place: str, allow_missing: bool, notes: _Notes) -> Gate:
+def _refuse_missing_errors(file: DeviceFile, place: str) -> None:
+    for n, row in enumerate(file.gates):
+        if row.error is None and row.usable and row.g not in file.native_gates.virtual:
+            raise CalibrationError(
+                f"{place}gates[{n}].error is missing ({spelled(row.g, row.q)}). Expected 0 <= error <= 1 "
+                "(average gate infidelity); load with allow_missing=True to leave such gates unused."
+            )
+
+
+def _gate(row: GateRow, virtual: list[str], notes: _Notes) -> Gate:
     usable = row.usable
     if row.error == 1:
         notes.add(f"{row.g} gates", spelled(row.g, row.q), "error 1, not used")
         usable = False
-    elif row.error is None and usable and row.g not in file.native_gates.virtual:
-        if not allow_missing:
-            raise CalibrationError(
-                f"{place}gates[{n}].error = null is missing ({spelled(row.g, row.q)}). Expected 0 <= error <= 1 "
-                "(average gate infidelity); load with allow_missing=True to leave such gates unused."
-            )
+    elif row.error is None and usable and row.g not in virtual:
         notes.add(f"{row.g} gates", spelled(row.g, row.q), "no error published, not used")
         usable = False
     return Gate(row.error, row.duration, usable, row.date)
@@ -188,12 +192,10 @@ def _gate(n: int, row: GateRow, file: DeviceFile, place: str, allow_missing: boo
 def _qubit(row: QubitRow, file: DeviceFile, gates: Mapping[GateKey, Gate], notes: _Notes) -> Qubit:
     entry = f"qubit {row.i}"
     usable = row.usable
-    for name in _ESSENTIAL:
-        if name in file.native_gates.one_qubit:
-            gate = gates.get((name, (row.i,)))
-            if gate is None or not gate.usable:
-                notes.add("qubits", entry, f"its {name} is {'dead' if gate else 'missing'}, not used")
-                usable = False
+    lacking = [name for name in _ESSENTIAL if name in file.native_gates.one_qubit and not _works(gates, name, row.i)]
+    if lacking:
+        notes.add("qubits", entry, f"its {' and '.join(lacking)} cannot be used, nor can the qubit")
+        usable = False
     readout = Readout(**row.readout.model_dump()) if row.readout else None
     if readout is None:
         notes.add("qubits", entry, "readout error unknown")
@@ -218,6 +220,11 @@ def _qubit(row: QubitRow, file: DeviceFile, gates: Mapping[GateKey, Gate], notes
             f"t2 {row.t2 * 1e6:.1f} us above 2*t1 = {2 * row.t1 * 1e6:.1f} us, clamped in simulation",
         )
     return Qubit(_label(row), row.t1, row.t2, readout, usable, row.date)
+
+
+def _works(gates: Mapping[GateKey, Gate], name: str, qubit: int) -> bool:
+    gate = gates.get((name, (qubit,)))
+    return gate is not None and gate.usable
 
 
 def _note_suspicious_units(qubits: Iterable[Qubit], gates: Mapping[GateKey, Gate], notes: _Notes) -> None:

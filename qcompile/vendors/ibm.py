@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from qcompile.device import Device, Source
 from qcompile.errors import CalibrationError
@@ -28,8 +30,10 @@ _VIRTUAL = ("rz", "u1")
 _FRACTIONAL = ("rx", "rzz")
 _NOT_GATES = ("measure", "reset", "delay")
 _CONTROL_FLOW = ("if_else", "for_loop", "while_loop", "switch_case")
-_POWERS = {"s": 0, "ms": -3, "us": -6, "µs": -6, "μs": -6, "ns": -9, "ps": -12}
+_ALIGNMENTS = ("granularity", "min_length", "pulse_alignment", "acquire_alignment")
+_POWERS = {"s": 0, "ms": -3, "us": -6, "µs": -6, "μs": -6, "ns": -9, "ps": -12}  # both spellings of mu occur
 _PREFIXES = ("ibmq_", "ibm_", "fake_", "alt_")
+_LONGEST_TICK = 1e-6  # ns; no chip is sampled a million times in a nanosecond: a smaller dt is in seconds already
 
 # Facts of the service, not of a chip (IBM's documentation of job limits and of cost, 2026).
 _LIMITS = {"max_executions_per_job": 5_000_000, "max_2q_gates_per_job": 10_000, "max_payload_bytes": 64 * 2**20}
@@ -44,11 +48,12 @@ _PRICING = {
 
 
 def recognizes(backend: Any) -> bool:
-    """Whether it is an IBM backend (live or fake) that has properties."""
+    """Whether it is an IBM backend (live or fake) that has calibrated properties."""
     if not all(callable(getattr(backend, name, None)) for name in ("properties", "configuration")):
         return False
-    properties = backend.properties()
-    return all(hasattr(properties, name) for name in ("qubits", "gates", "last_update_date", "to_dict"))
+    properties = backend.properties()  # a simulator has none, or some without a date
+    dated = isinstance(getattr(properties, "last_update_date", None), datetime)
+    return dated and all(hasattr(properties, name) for name in ("qubits", "gates", "to_dict"))
 
 
 def from_backend(backend: Any) -> Device:
@@ -60,6 +65,8 @@ def from_backend(backend: Any) -> Device:
     if all(isinstance(getattr(backend, name, None), str) for name in ("dirname", "conf_filename", "props_filename")):
         # a fake backend refreshed for this process alone keeps its newer files in a folder of its own
         refreshed = getattr(backend, "_tmp_data_dir", None)
+        if refreshed is None and type(backend).__module__.startswith("qiskit_ibm_runtime."):
+            return from_package(Path(backend.dirname))
         folder = Path(refreshed.name if refreshed else backend.dirname)
         return from_files(folder / backend.props_filename, folder / backend.conf_filename)
     properties, configuration = backend.properties().to_dict(), backend.configuration().to_dict()
@@ -68,9 +75,27 @@ def from_backend(backend: Any) -> Device:
     return from_properties(properties, configuration, source=Source("backend", ref, sha256=digest))
 
 
-def from_files(properties: Path, configuration: Path) -> Device:
-    """Snapshot of a pair of files props_X.json and conf_X.json as qiskit-ibm-runtime ships them.
+def from_package(folder: Path) -> Device:
+    """Snapshot of a folder that the installed qiskit-ibm-runtime package ships (fake_provider/backends/<snapshot>).
 
+    Raises: CalibrationError: no snapshot there, or a value in it breaks a rule.
+    """
+    snapshot = folder.name
+    source = Source(
+        kind="package",
+        ref=f"qiskit-ibm-runtime=={version('qiskit-ibm-runtime')} fake_provider/{snapshot}",
+        license="Apache-2.0",
+        url="https://github.com/Qiskit/qiskit-ibm-runtime",
+    )
+    return from_files(folder / f"props_{snapshot}.json", folder / f"conf_{snapshot}.json", source=source)
+
+
+def from_files(properties: Path, configuration: Path, *, source: Source | None = None) -> Device:
+    """Snapshot of a pair of files props_X.json and conf_X.json, as the service returns them.
+
+    Args:
+        properties, configuration: the files.
+        source: where they came from; its sha256 is filled in: that of the two files' bytes, properties first.
     Raises: CalibrationError: a file is missing or no JSON, a value breaks a rule, or a unit is unknown.
     """
     digest = hashlib.sha256()
@@ -81,17 +106,15 @@ def from_files(properties: Path, configuration: Path) -> Device:
             documents.append(json.loads(raw))
         except (OSError, ValueError) as error:
             raise CalibrationError(
-                f"{path.name}: cannot be read ({error}). Expected a JSON file of a backend."
+                f"{path.name}: cannot be read ({error}). Expected the JSON of a backend's properties or configuration."
             ) from None
+        if not isinstance(documents[-1], dict):
+            raise CalibrationError(
+                f"{path.name}: holds no JSON object. Expected a backend's properties, configuration."
+            )
         digest.update(raw)
-    source = Source(
-        kind="package",
-        ref=f"qiskit-ibm-runtime=={version('qiskit-ibm-runtime')} fake_provider/{properties.parent.name}",
-        license="Apache-2.0",
-        url="https://github.com/Qiskit/qiskit-ibm-runtime",
-        sha256=digest.hexdigest(),
-    )
-    return from_properties(*documents, source=source)
+    found = source or Source("files", f"{properties.name} {configuration.name}")
+    return from_properties(*documents, source=Source(**{**asdict(found), "sha256": digest.hexdigest()}))
 
 
 def from_properties(
@@ -114,51 +137,44 @@ def from_properties(
     """
     name = name or _device_name(str(configuration.get("backend_name") or properties.get("backend_name") or "unnamed"))
     place = f"{name} properties"
+    qubit_rows, gate_rows = (_list(properties, field, place) for field in ("qubits", "gates"))
+    native = _native_gates(configuration, [str(row.get("gate")) for row in gate_rows])
     notes: list[str] = []
-    gate_values = [
-        _values(row.get("parameters", ()), f"{place}: gates[{n}]") for n, row in _rows(properties, "gates", place)
-    ]
-    gate_rows = [row for _, row in _rows(properties, "gates", place)]
-    names = list(dict.fromkeys(str(row.get("gate")) for row in gate_rows))
-    basis = [g for g in configuration.get("basis_gates") or names if g not in _NOT_GATES]
-    two_qubit = [g for g in basis if g in _TWO_QUBIT]
-    fractional = [g for g in _FRACTIONAL if g in (*names, *basis)]
-    one_qubit = [g for g in basis if g not in (*_TWO_QUBIT, *_FRACTIONAL)]
-    native = {*one_qubit, *two_qubit, *fractional}
-
     gates: list[Json] = []
-    dead_measurements: set[int] = set()
+    left_out: Counter[str] = Counter()
     resets: list[float] = []
-    left_out: dict[str, int] = defaultdict(int)
-    for n, (row, values) in enumerate(zip(gate_rows, gate_values)):
-        gate, qubits = str(row.get("gate")), list(row.get("qubits", ()))
-        length = _seconds(values.get("gate_length"), f"{place}: gates[{n}].gate_length")
-        error = _plain(values.get("gate_error"), f"{place}: gates[{n}].gate_error")
+    dead_measurements: set[int] = set()
+    for n, row in enumerate(gate_rows):
+        at = f"{place}: gates[{n}]"
+        gate, qubits, values = str(row.get("gate")), list(row.get("qubits", ())), _values(row.get("parameters", ()), at)
+        error, length = _probability(values, "gate_error", at), _seconds(values, "gate_length", at)
         if gate == "reset":
             resets += [length] if length is not None else []
         elif gate == "measure":
             dead_measurements |= {*qubits} if error == 1 else set()
-        elif gate not in native:
-            left_out[gate] += 1
-        else:
-            out: Json = {"g": gate, "q": qubits, "error": error, "duration": length}
+        elif any(gate in names for names in native.values()):
+            gates.append({"g": gate, "q": qubits, "error": error, "duration": length})
             if _stopped(values):
-                out["usable"] = False
+                gates[-1]["usable"] = False
                 notes.append(f"{spelled(gate, qubits)}: not operational, not used")
             if gate not in _VIRTUAL and (date := _oldest(values, ("gate_error", "gate_length"))):
-                out["date"] = date
-            gates.append(out)
-
+                gates[-1]["date"] = date
+        else:
+            left_out[gate] += 1
     qubits = [
-        _qubit(n, _values(row, f"{place}: qubits[{n}]"), n in dead_measurements, f"{place}: qubits[{n}]", notes)
-        for n, row in _rows(properties, "qubits", place)
+        _qubit(n, _values(row, f"{place}: qubits[{n}]"), n in dead_measurements, place, notes)
+        for n, row in enumerate(qubit_rows)
     ]
-    silent = [str(q["i"]) for q in qubits if q["readout"] and q["readout"]["duration"] is None]
-    notes += _shared("readout length unknown, taken as 0", silent, len(qubits))
-    live = {tuple(row["q"]) for row in gates if row["g"] in two_qubit}
-    unset = [tuple(pair) for pair in configuration.get("coupling_map") or () if tuple(pair) not in live]
-    notes += grouped("couplers", [spelled("coupler", pair) for pair in unset], "no calibrated gate, not an edge")
+    silent = [f"qubit {q['i']}" for q in qubits if q["readout"] and q["readout"]["duration"] is None]
+    if silent and len(silent) == len(qubits):
+        notes.append(f"all {len(qubits)} qubits: readout length unknown, taken as 0")
+    else:
+        notes += grouped("qubits", silent, "readout length unknown, taken as 0")
+    coupled = {tuple(row["q"]) for row in gates if row["g"] in native["2q"]}
+    silent = [spelled("coupler", p) for p in configuration.get("coupling_map") or () if tuple(p) not in coupled]
+    notes += grouped("couplers", silent, "no calibrated gate, not an edge")
     notes += [f"{count} {gate} entries: no native gate, left out" for gate, count in left_out.items()]
+    instructions = configuration.get("supported_instructions") or ()
     return device_from_document(
         {
             "schema": SCHEMA,
@@ -167,15 +183,15 @@ def from_properties(
             "calibrated_at": _date(properties.get("last_update_date")),
             "num_qubits": configuration.get("n_qubits", len(qubits)),
             "error_kind": "average_infidelity",
-            "source": vars(source or Source("properties", str(configuration.get("backend_version", "")))),
-            "native_gates": {
-                "1q": one_qubit,
-                "2q": two_qubit,
-                "virtual": [g for g in basis if g in _VIRTUAL],
-                "fractional": fractional,
+            "source": asdict(source or Source("properties", name)),
+            "native_gates": native,
+            "timing": _timing(configuration, resets, notes),
+            "limits": {
+                "max_shots": configuration.get("max_shots"),
+                **_LIMITS,
+                "mid_circuit": "reset" in instructions,
+                "control_flow": [name for name in _CONTROL_FLOW if name in instructions],
             },
-            "timing": _timing(configuration, resets, f"{name} configuration", notes),
-            "limits": _limits(configuration),
             "pricing": _PRICING,
             "notes": notes,
             "qubits": qubits,
@@ -192,87 +208,99 @@ def _device_name(backend_name: str) -> str:
     return f"ibm_{backend_name}"
 
 
-def _rows(properties: Raw, field: str, place: str) -> list[tuple[int, Any]]:
+def _native_gates(configuration: Raw, calibrated: Sequence[str]) -> dict[str, list[str]]:
+    """By kind, in the configuration's order. New chips calibrate rx and rzz without listing them in the basis."""
+    basis = [g for g in configuration.get("basis_gates") or dict.fromkeys(calibrated) if g not in _NOT_GATES]
+    return {
+        "1q": [g for g in basis if g not in (*_TWO_QUBIT, *_FRACTIONAL)],
+        "2q": [g for g in basis if g in _TWO_QUBIT],
+        "virtual": [g for g in basis if g in _VIRTUAL],
+        "fractional": [g for g in _FRACTIONAL if g in (*calibrated, *basis)],
+    }
+
+
+def _list(properties: Raw, field: str, place: str) -> list[Any]:
     rows = properties.get(field)
     if not isinstance(rows, list):
         raise CalibrationError(f"{place}: {field} = {rows!r} is not a list. Expected one entry for each of them.")
-    return list(enumerate(rows))
+    return rows
 
 
 def _values(parameters: Iterable[Raw], place: str) -> dict[str, Raw]:
     """The named values of a qubit or gate; each keeps its unit and date."""
     try:
-        return {str(p["name"]): p for p in parameters if "value" in p}
-    except (KeyError, TypeError):
+        return {str(p["name"]): p for p in parameters if p.get("value") is not None}
+    except (KeyError, TypeError, AttributeError):
         raise CalibrationError(
             f"{place} = {parameters!r} is not a list of named values. Expected name, value, unit and date in each."
         ) from None
 
 
-def _shift(value: Any, power: int) -> Any:
-    """value * 10 ** power, digits kept: 131.5286444531517 us is 0.0001315286444531517 s. Non-numbers pass through."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return value
-    return float(Decimal(repr(value)).scaleb(power)) if power else float(value)
-
-
-def _seconds(item: Raw | None, place: str) -> Any:
-    if item is None or item["value"] is None:
+def _seconds(values: Mapping[str, Raw], field: str, place: str) -> float | None:
+    if field not in values:
         return None
-    unit = item.get("unit")
+    value, unit = values[field]["value"], values[field].get("unit")
     if unit not in _POWERS:
         raise CalibrationError(
-            f"{place} = {item['value']!r} has the unknown unit {unit!r}. "
+            f"{place}.{field} = {value!r} has the unknown unit {unit!r}. "
             f"Expected one of {', '.join(_POWERS)}; convert the value first."
         )
-    return _shift(item["value"], _POWERS[unit])
+    if not (_is_number(value) and math.isfinite(value) and value >= 0):
+        raise CalibrationError(f"{place}.{field} = {value!r} is not a time. Expected a finite number, 0 or more.")
+    return float(_shifted(value, _POWERS[unit]))
 
 
-def _plain(item: Raw | None, place: str) -> Any:
-    if item is None:
+def _probability(values: Mapping[str, Raw], field: str, place: str) -> float | None:
+    if field not in values:
         return None
-    if item.get("unit"):
+    value, unit = values[field]["value"], values[field].get("unit")
+    if unit:
         raise CalibrationError(
-            f"{place} = {item['value']!r} has the unit {item['unit']!r}. Expected a probability without a unit."
+            f"{place}.{field} = {value!r} has the unit {unit!r}. Expected a probability without one."
         )
-    return _shift(item["value"], 0)
+    if not (_is_number(value) and 0 <= value <= 1):
+        raise CalibrationError(
+            f"{place}.{field} = {value!r} is not a probability. Expected 0 <= value <= 1; exactly 1 marks a dead gate."
+        )
+    return float(value)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _shifted(value: Any, power: int) -> Any:
+    """value * 10 ** power, digits kept: 131.5286444531517 us is 0.0001315286444531517 s. What is no number passes."""
+    return float(Decimal(repr(value)).scaleb(power)) if _is_number(value) else value
 
 
 def _stopped(values: Mapping[str, Raw]) -> bool:
     return "operational" in values and not values["operational"]["value"]
 
 
-def _oldest(values: Mapping[str, Raw], names: Iterable[str]) -> str | None:
-    dates = [_date(values[n].get("date")) for n in names if n in values and values[n].get("date")]
-    return min(dates, default=None)
+def _oldest(values: Mapping[str, Raw], names: Iterable[str]) -> Any:
+    return min((_date(values[n].get("date")) for n in names if n in values and values[n].get("date")), default=None)
 
 
 def _date(value: Any) -> Any:
     """ISO text in UTC, so that texts sort like dates; what is no date passes through and is refused by the schema."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        return moment.astimezone(UTC).isoformat() if moment.tzinfo else value
+        return moment.astimezone(UTC).isoformat() if moment.tzinfo else str(value)
     except (ValueError, AttributeError, OverflowError):
-        return value
+        return str(value)
 
 
 def _qubit(i: int, values: Mapping[str, Raw], dead_measurement: bool, place: str, notes: list[str]) -> Json:
-    def probability(name: str) -> Any:
-        return _plain(values.get(name), f"{place}.{name}")
-
-    p1, p0, mean = (probability(n) for n in ("prob_meas1_prep0", "prob_meas0_prep1", "readout_error"))
+    at = f"{place}: qubits[{i}]"
+    row: Json = {"i": i, "t1": _seconds(values, "T1", at), "t2": _seconds(values, "T2", at), "readout": None}
+    p1, p0 = _probability(values, "prob_meas1_prep0", at), _probability(values, "prob_meas0_prep1", at)
+    mean = _probability(values, "readout_error", at)
     if (p1 is None or p0 is None) and mean is not None:
         p1 = p0 = mean
         notes.append(f"qubit {i}: two-sided readout error unknown, readout_error taken for both sides")
-    row: Json = {
-        "i": i,
-        "t1": _seconds(values.get("T1"), f"{place}.T1"),
-        "t2": _seconds(values.get("T2"), f"{place}.T2"),
-        "readout": None,
-    }
     if p1 is not None and p0 is not None:
-        length = _seconds(values.get("readout_length"), f"{place}.readout_length")
-        row["readout"] = {"p1_given_0": p1, "p0_given_1": p0, "duration": length}
+        row["readout"] = {"p1_given_0": p1, "p0_given_1": p0, "duration": _seconds(values, "readout_length", at)}
     if _stopped(values) or dead_measurement:
         row["usable"] = False
         reason = "its measurement is dead" if dead_measurement else "not operational"
@@ -282,40 +310,21 @@ def _qubit(i: int, values: Mapping[str, Raw], dead_measurement: bool, place: str
     return row
 
 
-def _shared(text: str, qubits: list[str], count: int) -> list[str]:
-    if qubits and len(qubits) == count:
-        return [f"all {count} qubits: {text}"]
-    return grouped("qubits", [f"qubit {q}" for q in qubits], text)
-
-
-def _timing(configuration: Raw, resets: list[float], place: str, notes: list[str]) -> Json:
-    timing: Json = {
-        key: configuration["timing_constraints"][key]
-        for key in ("granularity", "min_length", "pulse_alignment", "acquire_alignment")
-        if key in (configuration.get("timing_constraints") or {})
-    }
+def _timing(configuration: Raw, resets: list[float], notes: list[str]) -> Json:
+    constraints = configuration.get("timing_constraints") or {}
+    timing: Json = {key: constraints[key] for key in _ALIGNMENTS if key in constraints}
     dt = configuration.get("dt")
-    if isinstance(dt, float) and 0 < dt < 1e-6:  # no chip is sampled a million times in a nanosecond
+    if _is_number(dt) and 0 < dt < _LONGEST_TICK:
         notes.append(f"dt {dt:g} read as seconds; nanoseconds were expected")
         timing["dt"] = dt
     else:
-        timing["dt"] = _shift(dt, -9)
-    timing["rep_delay"] = _shift(configuration.get("default_rep_delay"), -6)
-    allowed = configuration.get("rep_delay_range")
-    timing["rep_delay_range"] = [_shift(value, -6) for value in allowed] if allowed else None
+        timing["dt"] = _shifted(dt, -9)
+    timing["rep_delay"] = _shifted(configuration.get("default_rep_delay"), -6)
+    if allowed := configuration.get("rep_delay_range"):
+        timing["rep_delay_range"] = [_shifted(delay, -6) for delay in allowed]
     timing["reset"] = max(resets, default=None)
     if len(set(resets)) > 1:
         notes.append(
             f"reset takes {min(resets) * 1e9:g} to {max(resets) * 1e9:g} ns; the longest is used for all qubits"
         )
     return timing
-
-
-def _limits(configuration: Raw) -> Json:
-    instructions = configuration.get("supported_instructions") or ()
-    return {
-        "max_shots": configuration.get("max_shots"),
-        **_LIMITS,
-        "mid_circuit": "reset" in instructions,
-        "control_flow": [name for name in _CONTROL_FLOW if name in instructions],
-    }

@@ -6,7 +6,8 @@ InputError (exit code 2)
 ├── ConfigError     an option or configuration file out of its range
 └── RunError        a run directory that is locked, damaged, or belongs to something else
 QonchipError (exit code 1)
-└── ExecutorError   an executor could not deliver what it was asked for
+├── ExecutorError   an executor could not deliver what it was asked for
+└── StorageError    the disk did not take, or did not give back, a run's files
 """
 
 from __future__ import annotations
@@ -32,3 +33,7 @@ class RunError(InputError):
 
 class ExecutorError(QonchipError):
     """An executor could not deliver what it was asked for."""
+
+
+class StorageError(QonchipError):
+    """The disk did not take, or did not give back, the files of a run."""

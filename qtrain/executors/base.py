@@ -7,7 +7,7 @@ function of the key alone, so the same call with the same key gives the same num
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     from qtrain.program import Program
 
 Array = NDArray[np.float64]
+Slots = NDArray[np.integer[Any]]
 Key = tuple[int, int, int]
 """(seed, step, stream): all that a random draw may depend on."""
 
-FORWARD, BACKWARD, EVALUATE, PRUNE = 0, 1, 2, 3
-"""Streams: draws of one step that must not be the same ones."""
+FORWARD, BACKWARD, EVALUATE, PRUNE, BATCH, WEIGHTS = range(6)
+"""Streams: draws of one step that must not be the same ones. WEIGHTS: the initial weights, at step 0."""
+
+NUM_STREAMS = 16
+"""The k-th further use of a stream within one step draws from stream + k * NUM_STREAMS."""
 
 
 def generator(key: Key, *more: int) -> np.random.Generator:
@@ -66,7 +70,7 @@ class Executor(Protocol):
         """[batch, observable]: expectation values, sampled if the executor takes shots."""
         ...
 
-    def shifted_expectations(self, program: Program, angles: Array, slots: Array, shifts: Array, *, key: Key) -> Array:
+    def shifted_expectations(self, program: Program, angles: Array, slots: Slots, shifts: Array, *, key: Key) -> Array:
         """[batch, slot, shift, observable]: expectations with one slot's angle moved.
 
         Args:
@@ -77,7 +81,7 @@ class Executor(Protocol):
 
 
 def spelled_out_shifts(
-    executor: Executor, program: Program, angles: Array, slots: Array, shifts: Array, *, key: Key
+    executor: Executor, program: Program, angles: Array, slots: Slots, shifts: Array, *, key: Key
 ) -> Array:
     """Every shift as a circuit of its own: what a chip runs, and the reference for cleverer executors.
 

@@ -1,1 +1,51 @@
-"""Gradient methods, one a file. The contract is in base.py."""
+"""Gradient methods: one file a method, all instances of the contract in `base`."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from qtrain.errors import ConfigError
+from qtrain.gradients.adjoint import adjoint
+from qtrain.gradients.base import Gradient, GradientMethod
+from qtrain.gradients.parameter_shift import parameter_shift
+from qtrain.gradients.prune import prune
+from qtrain.gradients.spsa import spsa
+
+METHODS = {method.__name__: method for method in (adjoint, parameter_shift, prune, spsa)}
+
+__all__ = ["METHODS", "Gradient", "GradientMethod", "adjoint", "from_name", "parameter_shift", "prune", "spsa"]
+
+
+def from_name(name: str) -> GradientMethod:
+    """The method that calls itself so: the inverse of `GradientMethod.name`. Reads calls of METHODS, runs nothing else.
+
+    >>> from_name("prune(parameter_shift(), ratio=0.25)").name
+    'prune(parameter_shift(), ratio=0.25, accumulation_window=1, pruning_window=2)'
+
+    Raises: ConfigError: an unknown method, or something that is not a call with plain numbers.
+    """
+
+    def build(node: ast.expr) -> Any:
+        match node:
+            case ast.Call(func=ast.Name(id=method)) if method in METHODS:
+                options = {k.arg: build(k.value) for k in node.keywords if k.arg is not None}
+                return METHODS[method](*(build(a) for a in node.args), **options)
+            case ast.Name(id=method) if method in METHODS:
+                return build(ast.Call(node, [], []))
+            case ast.Constant(value=int() | float() as value):
+                return value
+        raise ConfigError(
+            f"gradient {name!r}: {ast.unparse(node)!r} is unknown. Expected {', '.join(sorted(METHODS))} with numbers, "
+            "e.g. prune(parameter_shift(), ratio=0.5)."
+        )
+
+    try:
+        method = build(ast.parse(name, mode="eval").body)
+    except (SyntaxError, TypeError) as error:
+        raise ConfigError(
+            f"gradient {name!r} cannot be read ({error}). Expected e.g. prune(parameter_shift(), ratio=0.5)."
+        ) from None
+    if not isinstance(method, GradientMethod):
+        raise ConfigError(f"gradient {name!r} is a number. Expected e.g. parameter_shift().")
+    return method

@@ -6,39 +6,85 @@ A method sees angles and slots; the chain rule to weights, features and classica
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qtrain.errors import ExecutorError
+
+if TYPE_CHECKING:
+    from qtrain.program import Program
+
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 class Gradient(NamedTuple):
     """Derivatives of one scalar loss.
 
     Attributes:
-        values: [batch, slot] dL/d angle, already contracted with the cotangent.
+        values: [batch, slot] dL/d angle, already contracted with the cotangent; 0 in slots that were not evaluated.
         evaluated: [weight] bool. Not evaluated is not zero: such a weight does not move, nor does its optimizer state.
     """
 
     values: Array
-    evaluated: NDArray[np.bool_]
+    evaluated: Mask
 
 
 class GradientMethod(NamedTuple):
     """How a gradient is estimated.
 
     Attributes:
-        init: (program) -> state; the state is a dict of numpy arrays and ints, so that a checkpoint can hold it.
-        estimate: (executor, program, angles, cotangent, state, *, key) -> (Gradient, state);
-            angles [batch, slot] in rad, cotangent [batch, observable] = dL/dE.
-        circuits: (program, batch, step) -> (fewest, most) circuits that the estimate of that step (0, 1, ...) runs;
-            what a dry run bills.
-        name: what a run directory records, e.g. "prune(parameter_shift, ratio=0.5)".
+        init: (program) -> state; the state is a dict of numpy arrays, ints and such dicts, so that a checkpoint can
+            hold it.
+        estimate: (executor, program, angles, cotangent, state, *, key, weights=None, features=False)
+            -> (Gradient, state); angles [batch, slot] in rad, cotangent [batch, observable] = dL/dE.
+            weights [weight] bool: evaluate these only (default all); features: also every slot that a feature enters.
+            Raises ExecutorError if a value is not finite.
+        circuits: (program, batch, step, slots=None) -> (fewest, most) circuits that the estimate of that step
+            (0, 1, ...) runs; what a dry run bills. slots: how many are evaluated; default: every one that a weight
+            enters.
+        name: what a run directory records and `gradients.from_name` reads back, e.g.
+            "prune(parameter_shift(), ratio=0.5, accumulation_window=1, pruning_window=2)".
     """
 
     init: Callable[..., dict[str, Any]]
     estimate: Callable[..., tuple[Gradient, dict[str, Any]]]
     circuits: Callable[..., tuple[int, int]]
     name: str
+
+
+def wanted_slots(program: Program, weights: Mask | None = None, *, features: bool = False) -> NDArray[np.intp]:
+    """Indices, ascending, of the slots that a gradient needs: those that the weights enter, and the features if asked.
+
+    Args:
+        weights: [weight] bool; default: all.
+    """
+    entered = program.A != 0
+    wanted = entered.any(axis=1) if weights is None else entered[:, weights].any(axis=1)
+    if features:
+        wanted = wanted | program.feature_slots
+    return np.flatnonzero(wanted)
+
+
+def all_weights(program: Program, weights: Mask | None) -> Mask:
+    """The mask itself, or one that names every weight."""
+    return np.ones(program.num_weights, dtype=bool) if weights is None else weights.copy()
+
+
+def to_weights(program: Program, values: Array) -> Array:
+    """[weight] dL/dw from [batch, slot] dL/d angle: the sum over the batch, through angles = A @ weights + b."""
+    derivatives: Array = values.sum(axis=0) @ program.A
+    return derivatives
+
+
+def check_finite(what: str, values: Array) -> None:
+    """Raises ExecutorError if a value is NaN or infinite: such a gradient must never move a weight."""
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        place = ", ".join(str(int(i)) for i in bad[0])
+        raise ExecutorError(
+            f"{what}[{place}] is {values[tuple(bad[0])]} ({len(bad)} such values). "
+            "Expected finite numbers; no weight was moved."
+        )

@@ -1,0 +1,57 @@
+"""Adjoint differentiation: every derivative from one forward and one backward pass over a state vector.
+
+Facts: no circuit at all, so nothing that a chip could run; exact; time of about three simulations, whatever the number
+of slots. Needs an executor that holds the state vector (`ExactSimulator`).
+Source: Jones and Gacon, arXiv 2009.02823.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qtrain.errors import ConfigError
+from qtrain.executors.base import Executor, Key
+from qtrain.gradients.base import Array, Gradient, GradientMethod, Mask, all_weights, check_finite, wanted_slots
+
+if TYPE_CHECKING:
+    from qtrain.program import Program
+
+
+def adjoint() -> GradientMethod:
+    """The method of this file; it has no options and no state.
+
+    `estimate` raises ConfigError if the executor has no `adjoint(program, angles, cotangent)`.
+    """
+
+    def init(program: Program) -> dict[str, Any]:
+        return {}
+
+    def estimate(
+        executor: Executor,
+        program: Program,
+        angles: Array,
+        cotangent: Array,
+        state: dict[str, Any],
+        *,
+        key: Key,
+        weights: Mask | None = None,
+        features: bool = False,
+    ) -> tuple[Gradient, dict[str, Any]]:
+        backward = getattr(executor, "adjoint", None)
+        if backward is None:
+            raise ConfigError(
+                f"adjoint() needs an executor that holds the state vector; {type(executor).__name__} has none. "
+                "Use qtrain.parameter_shift(), or qtrain.ExactSimulator()."
+            )
+        values = np.zeros_like(angles)
+        slots = wanted_slots(program, weights, features=features)
+        values[:, slots] = backward(program, angles, cotangent)[:, slots]
+        check_finite("adjoint: dL/d angle", values)
+        return Gradient(values, all_weights(program, weights)), state
+
+    def circuits(program: Program, batch: int, step: int, slots: int | None = None) -> tuple[int, int]:
+        return 0, 0
+
+    return GradientMethod(init, estimate, circuits, "adjoint()")

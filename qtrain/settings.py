@@ -1,0 +1,86 @@
+"""Settings: the numbers of one training, checked when they are made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from qtrain.errors import ConfigError
+from qtrain.layer import QuantumLayer
+from qtrain.masked import masked
+
+OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}
+SCHEDULES = ("cosine", "constant")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is trained.
+
+    Attributes:
+        optimizer: adam, adamw, rmsprop or sgd, each with torch's defaults.
+        lr: learning rate of the first step.
+        steps: gradient steps in all.
+        batch_size: rows a step, drawn without replacement by (seed, step).
+        seed: of the initial weights, the batches and every draw of the layer.
+        schedule: "cosine", lr * (1 + cos(pi * step / steps)) / 2, or "constant".
+        checkpoint_every: steps between checkpoints.
+        evaluate_every: steps between evaluations of the test set; None: at the end only.
+        budget: QPU seconds that must not be exceeded; None: no limit.
+
+    Raises: ConfigError: a value out of its range; names it.
+    """
+
+    optimizer: str = "adam"
+    lr: float = 0.05
+    steps: int = 200
+    batch_size: int = 32
+    seed: int = 0
+    schedule: str = "cosine"
+    checkpoint_every: int = 10
+    evaluate_every: int | None = None
+    budget: float | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("optimizer", self.optimizer, tuple(OPTIMIZERS))
+        _one_of("schedule", self.schedule, SCHEDULES)
+        if not _real(self.lr) or self.lr <= 0:
+            raise ConfigError(f"lr = {self.lr!r}. Expected a finite learning rate above 0.")
+        for name in ("steps", "batch_size", "checkpoint_every"):
+            _whole(name, getattr(self, name), 1)
+        _whole("seed", self.seed, 0)
+        if self.evaluate_every is not None:
+            _whole("evaluate_every", self.evaluate_every, 1)
+        if self.budget is not None and (not _real(self.budget) or self.budget <= 0):
+            raise ConfigError(f"budget = {self.budget!r}. Expected QPU seconds above 0, or None for no limit.")
+
+    def learning_rate(self, step: int) -> float:
+        """Of step 0, 1, ..."""
+        if self.schedule == "constant":
+            return self.lr
+        return self.lr * (1 + math.cos(math.pi * step / self.steps)) / 2
+
+    def make_optimizer(self, layer: QuantumLayer) -> torch.optim.Optimizer:
+        """The masked optimizer of the layer's weights."""
+        return masked(OPTIMIZERS[self.optimizer](layer.parameters(), lr=self.lr), layer)
+
+
+def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"{name} = {value!r}. Expected one of {', '.join(known)}.")
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"{name} = {value!r}. Expected a whole number, {least} or more.")
+
+
+def _real(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,1 +1,58 @@
-"""qcompile: maps parameterized quantum circuits onto real chips, and says what that costs."""
+"""qcompile: maps parameterized quantum circuits onto real chips, and says what that costs.
+
+>>> import qcompile
+>>> device = qcompile.load_device("ibm_guadalupe")
+>>> device.num_qubits
+16
+"""
+
+from qcompile.calibration import list_devices, load_device, save_device
+from qcompile.compile import compile
+from qcompile.compiled import CompiledCircuit
+from qcompile.cost import Cost, cost
+from qcompile.device import Device, Gate, NativeGates, Qubit, Readout
+from qcompile.errors import (
+    CalibrationError,
+    CircuitError,
+    InputError,
+    MissingExtraError,
+    NotEquivalentError,
+    NotExecutableError,
+    QonchipError,
+    UnknownDeviceError,
+    UnroutableError,
+    VerificationError,
+)
+from qcompile.estimate import Estimate, estimate
+from qcompile.layout import Layout
+from qcompile.verify import assert_equivalent, assert_executable
+
+__all__ = [
+    "CalibrationError",
+    "CircuitError",
+    "CompiledCircuit",
+    "Cost",
+    "Device",
+    "Estimate",
+    "Gate",
+    "InputError",
+    "Layout",
+    "MissingExtraError",
+    "NativeGates",
+    "NotEquivalentError",
+    "NotExecutableError",
+    "QonchipError",
+    "Qubit",
+    "Readout",
+    "UnknownDeviceError",
+    "UnroutableError",
+    "VerificationError",
+    "assert_equivalent",
+    "assert_executable",
+    "compile",
+    "cost",
+    "estimate",
+    "list_devices",
+    "load_device",
+    "save_device",
+]

@@ -213,7 +213,7 @@ def _folders() -> Iterator[tuple[str, Path]]:
 
 def _find(name_or_path: str | Path) -> Path:
     if isinstance(name_or_path, Path):
-        if name_or_path.is_file():
+        if os.path.isfile(name_or_path):  # unlike Path.is_file it answers False for names no file can have
             return name_or_path
         raise UnknownDeviceError(f"{name_or_path}: no such file. Expected a calibration file or a stored name.")
     stored = list_devices()
@@ -227,13 +227,13 @@ def _find(name_or_path: str | Path) -> Path:
             raise UnknownDeviceError(f"{name_or_path!r} is the name of several devices. Expected one of: {names}.")
         if matches:
             return max(matches, key=lambda s: s.date).path
-    if name_or_path.strip() and "\0" not in name_or_path and Path(name_or_path).is_file():
+    if os.path.isfile(name_or_path):
         return Path(name_or_path)
     known = sorted({s.name for s in stored})
     close = difflib.get_close_matches(wanted, [*known, *map(_short, known)], n=3)
     hint = f"Did you mean {' or '.join(close)}? " if close else ""
     raise UnknownDeviceError(
-        f"{name_or_path!r} is neither a stored device nor a file. {hint}Stored: {', '.join(known) or 'none'}."
+        f"{name_or_path[:100]!r} is neither a stored device nor a file. {hint}Stored: {', '.join(known) or 'none'}."
     )
 
 

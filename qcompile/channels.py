@@ -11,14 +11,13 @@ first qubit of the gate is the more significant index: 4 * first + second.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit.library import get_standard_gate_name_mapping
 
 from qcompile.device import Device
+from qcompile.ideal import gate_matrix
 
 Matrix = NDArray[np.float64]
 
@@ -99,10 +98,10 @@ def gate_noise(device: Device, name: str, qubits: tuple[int, ...]) -> tuple[Matr
     size = 4 ** len(qubits)
     if name in device.native_gates.virtual:
         return np.eye(size), 0.0
-    relaxation: Matrix = np.eye(1)
+    relaxation = np.eye(1, dtype=np.float64)
     duration = device.duration(name, qubits)
     for qubit in qubits:
-        relaxation = np.kron(relaxation, idle_channel(device, qubit, duration))
+        relaxation = np.asarray(np.kron(relaxation, idle_channel(device, qubit, duration)), dtype=np.float64)
     if name == "reset":
         return relaxation, 0.0
     error = device.gates[name, qubits].error
@@ -114,9 +113,7 @@ def gate_noise(device: Device, name: str, qubits: tuple[int, ...]) -> tuple[Matr
 @lru_cache(maxsize=4096)
 def gate_unitary(name: str, params: tuple[float, ...] = ()) -> Matrix:
     """PTM of a gate of Qiskit's standard library at given angles (rad). Treat as read-only: results are shared."""
-    gate = get_standard_gate_name_mapping()[name].copy()
-    gate.params = list(params)
-    return unitary_ptm(np.asarray(gate.to_matrix(), dtype=np.complex128))
+    return unitary_ptm(gate_matrix(name, params))
 
 
 RESET_PTM: Matrix = np.array([[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]], dtype=np.float64)
@@ -155,16 +152,3 @@ def survival_form(ptm: Matrix) -> Matrix:
     tensor = _fidelity_tensor(1 if size == 4 else 2)
     form = np.einsum("pqab,ab->pq", tensor, ptm, optimize=True)
     return np.ascontiguousarray((form + form.T) / 2)
-
-
-def embed_pair(first: Matrix, second: Matrix) -> Matrix:
-    """Joint PTM of two independent one-qubit channels; the first is the more significant index."""
-    return np.kron(first, second)
-
-
-def bloch_product(vectors: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Pauli vector of a product state from its one-qubit Pauli vectors, first one most significant."""
-    product: NDArray[np.float64] = np.ones(1)
-    for vector in vectors:
-        product = np.kron(product, vector)
-    return product

@@ -1,0 +1,196 @@
+"""Candidates of one compilation: routed circuits, moved over the chip, in native gates, ranked by estimated fidelity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+
+from qcompile.device import Device
+from qcompile.estimate import NativeStep, Score, score
+from qcompile.layout import Layout
+from qcompile.lowering import merge_blocks
+from qcompile.placement.base import Placement
+from qcompile.placement.region import idle_rate
+from qcompile.placement.subgraph import edge_table, embeddings
+from qcompile.routing import sabre
+from qcompile.schedule import as_late_as_possible, delay_seconds, idle_windows
+from qcompile.synthesis import NativeOperation, RoutedOperation, read_operations, synthesize
+
+_EMBEDDINGS = 2000  # places looked at for one routed circuit
+_ESTIMATED = 12  # of those, how many are synthesized and estimated
+_READOUT_WEIGHT = 0.1  # state fidelity decides; readout only between near-equals
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is compiled.
+
+    Attributes:
+        circuit: lowered and merged.
+        slots: placeholder parameter -> slot number.
+        slot_values: [draw, slot] numbers to judge candidates at, rad.
+        device: the chip.
+        measured: virtual qubits that are measured at the end.
+    """
+
+    circuit: QuantumCircuit
+    slots: dict[Parameter, int]
+    slot_values: NDArray[np.float64]
+    device: Device
+    measured: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A routed circuit at one place of the chip; it can stand wherever its couplings exist."""
+
+    operations: tuple[RoutedOperation, ...]
+    layout: Layout
+    moves: Mapping[int, int]
+    swaps: int
+
+    @property
+    def final_layout(self) -> Layout:
+        """Where each virtual qubit ends."""
+        return self.layout.then(self.moves)
+
+    @cached_property
+    def couplings(self) -> nx.Graph[int]:
+        """Couplers in use, and every qubit that is touched or holds a virtual qubit."""
+        graph: nx.Graph[int] = nx.Graph()
+        graph.add_nodes_from((*self.layout.physical, *self.final_layout.physical))
+        for operation in self.operations:
+            if operation.name == "cx":
+                graph.add_edge(*operation.qubits)
+            elif operation.name != "barrier":
+                graph.add_nodes_from(operation.qubits)
+        return graph
+
+    def on(self, where: Mapping[int, int]) -> Plan:
+        """The same plan with physical qubit p replaced by where[p]; wires that nothing touches are dropped."""
+        operations = tuple(
+            o._replace(qubits=tuple(where[q] for q in o.qubits if q in where)) for o in self.operations
+        )
+        moves = {where[a]: where[b] for a, b in self.moves.items() if a in where and b in where}
+        return Plan(operations, Layout(tuple(where[p] for p in self.layout.physical)), moves, self.swaps)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A plan in native gates, with its score."""
+
+    plan: Plan
+    native: list[NativeOperation]
+    steps: list[NativeStep]
+    score: Score
+
+    @property
+    def merit(self) -> float:
+        """Log of the estimated state fidelity, and a little of the readout's; higher is better."""
+        fidelity = float(self.score.fidelity.mean())
+        return math.log(max(fidelity, 1e-300)) - _READOUT_WEIGHT * self.score.loss["readout"]
+
+
+def best_of(candidates: Sequence[Candidate]) -> Candidate:
+    """The candidate of highest merit; of equals the first."""
+    return max(candidates, key=lambda c: c.merit)
+
+
+def route_placement(problem: Problem, placement: Placement, seed: int) -> Plan:
+    """Routes from a proposed layout and merges what routing made mergeable."""
+    routed = sabre.route(problem.circuit, problem.device, placement.layout, placement.region, seed)
+    circuit = merge_blocks(routed.circuit) if routed.swaps else routed.circuit
+    return Plan(tuple(read_operations(circuit)), placement.layout, dict(routed.moves), routed.swaps)
+
+
+def evaluate(problem: Problem, plan: Plan) -> Candidate:
+    """Native gates and score of a plan where it stands."""
+    native = synthesize(plan.operations, problem.slots, problem.device)
+    steps = native_steps(native, problem.device, problem.slot_values)
+    final = plan.final_layout.physical
+    measured = [final[v] for v in problem.measured]
+    return Candidate(plan, native, steps, score(steps, problem.device, final, measured))
+
+
+def native_steps(
+    native: Sequence[NativeOperation], device: Device, slot_values: NDArray[np.float64]
+) -> list[NativeStep]:
+    """Native operations with their durations (s) and their angles at each draw."""
+    steps = []
+    for operation in native:
+        params = () if operation.angle is None else (operation.angle.values(slot_values),)
+        if operation.name == "barrier":
+            duration = 0.0
+        elif operation.name == "delay" and operation.original is not None:
+            duration = delay_seconds(operation.original.operation, device, "delay")
+        else:
+            duration = device.duration(operation.name, operation.qubits)
+        steps.append(NativeStep(operation.name, operation.qubits, params, duration))
+    return steps
+
+
+def relocations(problem: Problem, candidate: Candidate, seed: int) -> list[tuple[float, Plan]]:
+    """The cheapest other places of a plan, each with its price: -log of gate, idle and readout survival, to first order.
+
+    The price is additive over couplers and qubits, so thousands of places are compared at once; the caller estimates
+    the best few in full.
+    """
+    plan, device = candidate.plan, problem.device
+    nodes = sorted(plan.couplings)
+    found = embeddings(plan.couplings, device, limit=_EMBEDDINGS, seed=seed)
+    if not len(found):
+        return []
+    column = {p: i for i, p in enumerate(nodes)}
+    prices = np.zeros(len(found))
+    table = -np.log1p(-np.minimum(edge_table(device, "error"), 1 - 1e-9))
+    one_qubit, waiting = _loads(candidate.steps)
+    pulses: dict[tuple[int, int], int] = {}
+    for operation in plan.operations:
+        if operation.name == "cx":
+            a, b = sorted(operation.qubits)
+            pulses[a, b] = pulses.get((a, b), 0) + 1
+    for (a, b), count in pulses.items():
+        prices += count * table[found[:, column[a]], found[:, column[b]]]
+    idle = np.array([idle_rate(device, q) for q in range(device.num_qubits)])
+    sx = np.array([_one_qubit_loss(device, q) for q in range(device.num_qubits)])
+    for p, i in column.items():
+        prices += waiting.get(p, 0.0) * idle[found[:, i]] + one_qubit.get(p, 0) * sx[found[:, i]]
+    readout = np.array([-math.log1p(-min(r.error, 0.999)) if (r := q.readout) else 0.0 for q in device.qubits])
+    for v in problem.measured:
+        prices += _READOUT_WEIGHT * readout[found[:, column[plan.final_layout.physical[v]]]]
+    chosen = np.argsort(prices, kind="stable")[:_ESTIMATED]
+    return [
+        (float(prices[k]), plan.on({p: int(found[k, i]) for p, i in column.items()})) for k in chosen
+    ]
+
+
+def _one_qubit_loss(device: Device, qubit: int) -> float:
+    gate = device.gates.get(("sx", (qubit,)))
+    return -math.log1p(-min(gate.error, 0.999)) if gate is not None and gate.error is not None else 0.0
+
+
+def _loads(steps: Sequence[NativeStep]) -> tuple[dict[int, int], dict[int, float]]:
+    """One-qubit pulses of each qubit, and its waiting time in s."""
+    pulses: dict[int, int] = {}
+    for step in steps:
+        if step.name in ("sx", "x"):
+            pulses[step.qubits[0]] = pulses.get(step.qubits[0], 0) + 1
+    qubits, durations = [s.qubits for s in steps], [s.duration for s in steps]
+    start, total = as_late_as_possible(qubits, durations)
+    waiting: dict[int, float] = {}
+    for window in idle_windows(qubits, durations, start, total, [s.name for s in steps]):
+        waiting[window.qubit] = waiting.get(window.qubit, 0.0) + window.duration
+    return pulses, waiting
+
+
+def cheapest(moved: Sequence[tuple[float, Plan]], count: int = _ESTIMATED) -> list[Plan]:
+    """The plans of lowest price."""
+    return [plan for _, plan in sorted(moved, key=lambda m: m[0])[:count]]

@@ -1,0 +1,89 @@
+"""compile: from any circuit to native gates on the best region of a chip, parameters still symbolic.
+
+Rounds of candidates: each proposes initial layouts, routes them, moves the routed circuits to other regions with the
+same couplings, and synthesizes native gates; what the calibration says loses least is kept. Efforts differ in the
+number of rounds only, so a dearer one is never worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qcompile.candidates import Candidate, Problem, best_of, cheapest, evaluate, relocations, route_placement
+from qcompile.circuit import CircuitLike, check_width, final_measurements, read_circuit
+from qcompile.compiled import CompiledCircuit, set_qiskit_layout
+from qcompile.device import Device
+from qcompile.errors import InputError
+from qcompile.estimate import Values, complete, parameter_draws
+from qcompile.lowering import lower, merge_blocks
+from qcompile.placement import region, sabre, subgraph, trivial
+from qcompile.placement.base import Placement
+from qcompile.schedule import instruction_durations
+from qcompile.synthesis import check_native_gates, to_circuit
+from qcompile.verify import assert_executable
+
+ROUNDS = {"fast": 1, "normal": 4, "best": 16}
+"""Rounds of candidates by effort."""
+
+_OPERATIONS = 60_000  # rounds x operations of one compilation: beyond it a circuit gets fewer rounds, at least one
+_METHODS_A_ROUND = (sabre.place, sabre.place, region.place, region.place)
+
+
+def compile(
+    circuit: CircuitLike, device: Device, seed: int = 0, effort: str = "normal", values: Values = None
+) -> CompiledCircuit:
+    """Maps a circuit onto a device's live qubits and couplers.
+
+    Args:
+        circuit: a QuantumCircuit, the path of an OpenQASM 2 or 3 file, or QASM text. Parameters stay symbolic;
+            the global phase is dropped.
+        seed: every random choice is a function of it.
+        effort: "fast", "normal" or "best": more candidates are tried; never worse than a cheaper one.
+        values: parameter values to judge candidates at (by parameter or name, or in `circuit.parameters` order);
+            None: 8 draws uniform in [0, 2 pi) from the seed. The result stays symbolic.
+    Raises: CircuitError: what cannot be compiled. UnroutableError: wider than the largest live region.
+        CalibrationError: the device lacks the native gates that circuits are built from.
+    """
+    if effort not in ROUNDS:
+        raise InputError(f"effort = {effort!r}. Expected one of {', '.join(ROUNDS)}.")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed = {seed!r}. Expected a whole number, 0 or more.")
+    original = read_circuit(circuit)
+    check_native_gates(device)
+    check_width(original, device)
+    instruction_durations(original, device)  # a delay that is no waiting time is refused before any work
+    lowered = lower(original)
+    draws = parameter_draws(lowered.parameters, values, seed, original.name)
+    merged = merge_blocks(lowered.circuit)
+    measured = tuple(final_measurements(merged).values())
+    problem = Problem(merged, lowered.slots, lowered.slot_values(draws), device, measured)
+    rounds = min(ROUNDS[effort], max(1, _OPERATIONS // max(merged.size(), 1)))
+    best = best_of([_round(problem, seed, number) for number in range(rounds)])
+
+    plan = best.plan
+    compiled = to_circuit(best.native, lowered, device.num_qubits)
+    set_qiskit_layout(compiled, original, plan.layout, plan.moves)
+    assert_executable(compiled, device)
+    estimate = complete(compiled, device, best.steps, plan.final_layout.physical, swaps=plan.swaps)
+    return CompiledCircuit(compiled, plan.layout, plan.final_layout, estimate, device)
+
+
+def _round(problem: Problem, seed: int, number: int) -> Candidate:
+    """Best candidate of one round."""
+    routed = [
+        evaluate(problem, route_placement(problem, placement, trial))
+        for trial, placement in _placements(problem, seed, number)
+    ]
+    moved = [m for candidate in routed for m in relocations(problem, candidate, seed + number)]
+    return best_of(routed + [evaluate(problem, plan) for plan in cheapest(moved)])
+
+
+def _placements(problem: Problem, seed: int, number: int) -> Iterator[tuple[int, Placement]]:
+    """(seed of the trial, proposal) of one round; the first one adds the trivial layout and direct embeddings."""
+    first = 1000 * seed + len(_METHODS_A_ROUND) * number
+    methods = list(_METHODS_A_ROUND)
+    if number == 0:
+        methods += [trivial.place, subgraph.place]
+    for i, method in enumerate(methods):
+        for placement in method(problem.circuit, problem.device, first + i):
+            yield first + i, placement

@@ -1,0 +1,271 @@
+"""Estimates: what a circuit on physical qubits will lose on a device, split by cause, from calibration alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter, ParameterExpression
+
+from qcompile import ideal
+from qcompile.channels import confusion_matrix
+from qcompile.circuit import final_measurements
+from qcompile.device import Device
+from qcompile.errors import CircuitError, NotExecutableError
+from qcompile.fidelity import CAUSES, Operation, state_fidelity
+from qcompile.schedule import as_late_as_possible, idle_windows, instruction_durations
+
+DRAWS = 8
+"""Parameter draws of an estimate where the parameters are not bound: uniform in [0, 2 pi)."""
+
+HELLINGER_QUBITS = 12
+"""Above this many active qubits no ideal distribution is computed."""
+
+Values = Mapping[Any, float] | Sequence[float] | NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a circuit is expected to do on a device. Upper bounds: drift, crosstalk and leakage are not in calibrations.
+
+    Attributes:
+        state_fidelity: 0..1, on the virtual qubits at the end, readout excluded; mean over the parameter draws.
+        success_probability: ESP, the product of (1 - error) over gates and readout of the measured qubits (of all
+            virtual ones if none is measured).
+        hellinger_fidelity: 0..1, of the measured distribution, readout included: the ideal distribution mixed with the
+            uniform one by the state fidelity, then read out. None above 12 active qubits or with mid-circuit
+            measurement or reset.
+        breakdown: shares of -log fidelity by cause, "one_qubit", "two_qubit", "idle", "readout"; they sum to 1 (all 0
+            on a perfect circuit).
+        duration: s, measurements included.
+        two_qubit_gates, depth: of the native circuit (barriers do not count).
+        swaps: inserted by the router, before merging; 0 for a circuit that someone else mapped.
+        spread: standard deviation of state_fidelity over the draws; 0 where everything is bound.
+        draws: parameter draws averaged over.
+        dead_gates: gates that the calibration marks as dead; with any, success and fidelities are 0.
+    """
+
+    state_fidelity: float
+    success_probability: float
+    hellinger_fidelity: float | None
+    breakdown: Mapping[str, float]
+    duration: float
+    two_qubit_gates: int
+    swaps: int
+    depth: int
+    spread: float = 0.0
+    draws: int = 1
+    dead_gates: tuple[str, ...] = field(default=())
+
+
+class NativeStep(NamedTuple):
+    """One instruction on physical qubits with its numbers: params[k] is a [draw] array, duration in s."""
+
+    name: str
+    qubits: tuple[int, ...]
+    params: tuple[NDArray[np.float64], ...]
+    duration: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """The part of an estimate that candidates are compared by.
+
+    Attributes:
+        fidelity: [draw] state fidelity.
+        readout: probability that the measured qubits are read right.
+        loss: cause -> -log survival.
+        total: duration, s.
+    """
+
+    fidelity: NDArray[np.float64]
+    readout: float
+    loss: dict[str, float]
+    total: float
+
+
+def parameter_draws(parameters: Sequence[Parameter], values: Values, seed: int, place: str) -> NDArray[np.float64]:
+    """[draw, parameter] numbers: `values` as one draw, or DRAWS draws uniform in [0, 2 pi) from the seed.
+
+    Args:
+        values: by parameter or name, or a sequence in the order of `parameters`.
+    Raises: CircuitError: a missing or unknown parameter, a wrong number of values, a value that is not finite.
+    """
+    if values is None:
+        if not parameters:
+            return np.empty((1, 0))
+        return np.random.default_rng(seed).uniform(0, 2 * math.pi, (DRAWS, len(parameters)))
+    if isinstance(values, Mapping):
+        by_name = {getattr(k, "name", k): v for k, v in values.items()}
+        names = [p.name for p in parameters]
+        missing, unknown = [n for n in names if n not in by_name], sorted(set(map(str, by_name)) - set(names))
+        if missing or unknown:
+            raise CircuitError(f"{place}: values lack {missing} and name unknown {unknown}. Expected exactly {names}.")
+        row = [by_name[n] for n in names]
+    else:
+        row = list(np.asarray(values).ravel())
+        if np.ndim(values) != 1 or len(row) != len(parameters):
+            raise CircuitError(
+                f"{place}: values of shape {np.shape(values)} for {len(parameters)} parameters. "
+                f"Expected one number for each of {[p.name for p in parameters]}."
+            )
+    try:
+        numbers = np.array([float(v) for v in row]).reshape(1, -1)
+    except (TypeError, ValueError) as error:
+        raise CircuitError(f"{place}: values {row} are not all real numbers.") from error
+    if not np.isfinite(numbers).all():
+        raise CircuitError(f"{place}: values {row} are not all finite. Expected radians.")
+    return numbers
+
+
+def score(steps: Sequence[NativeStep], device: Device, virtual_at: Sequence[int], measured: Iterable[int]) -> Score:
+    """Fidelity of scheduled native steps, idle decay included.
+
+    Args:
+        virtual_at: physical qubits of the virtual ones at the end.
+        measured: physical qubits whose readout counts.
+    """
+    names, qubits = [s.name for s in steps], [s.qubits for s in steps]
+    durations = [s.duration for s in steps]
+    start, total = as_late_as_possible(qubits, durations)
+    behind: dict[int, list[Operation]] = {}
+    for window in idle_windows(qubits, durations, start, total, names):
+        behind.setdefault(window.after, []).append(Operation("idle", (window.qubit,), (), window.duration))
+    last = {q: i for i, s in enumerate(steps) if s.name != "barrier" for q in s.qubits}
+    operations: list[Operation] = []
+    for i, step in enumerate(steps):
+        if step.name == "delay":
+            operations.append(Operation("idle", step.qubits, (), step.duration))
+        elif step.name != "barrier" and not (step.name == "measure" and last[step.qubits[0]] == i):
+            operations.append(Operation(step.name, step.qubits, step.params))
+        operations += behind.get(i, ())
+    draws = max([len(p) for s in steps for p in s.params], default=1)
+    survived = state_fidelity(operations, device, virtual_at, draws)
+    readout = [device.qubits[q].readout for q in measured]
+    success = math.prod(1 - r.error for r in readout if r is not None)
+    loss = dict(survived.loss)
+    loss["readout"] = -math.log(max(success, 1e-300))
+    return Score(survived.fidelity, success, loss, total)
+
+
+def estimate(circuit: QuantumCircuit, device: Device, values: Values = None, *, seed: int = 0) -> Estimate:
+    """Estimate for a circuit that is already on physical qubits and in native gates, whoever mapped it.
+
+    Args:
+        circuit: qubit i is the device's qubit i. If it carries a Qiskit layout, its virtual qubits are judged,
+            otherwise every qubit that it touches.
+        values: of its parameters; None: 8 draws uniform in [0, 2 pi) from the seed.
+    Raises: NotExecutableError: a gate that the device has no calibration of. CircuitError: bad values.
+    """
+    if circuit.num_qubits > device.num_qubits:
+        raise NotExecutableError(
+            f"{circuit.name}: has {circuit.num_qubits} qubits, {device.name} has {device.num_qubits}. "
+            "Expected a circuit on physical qubits; map it with qcompile.compile first."
+        )
+    parameters = tuple(circuit.parameters)
+    table = parameter_draws(parameters, values, seed, circuit.name)
+    steps = _steps(circuit, device, parameters, table)
+    touched = sorted({q for s in steps if s.name not in ("barrier", "delay") for q in s.qubits})
+    if circuit.layout is not None:
+        virtual_at = list(circuit.layout.final_index_layout(filter_ancillas=True))
+    else:
+        virtual_at = touched
+    return complete(circuit, device, steps, virtual_at, swaps=0)
+
+
+def complete(
+    circuit: QuantumCircuit, device: Device, steps: Sequence[NativeStep], virtual_at: Sequence[int], *, swaps: int
+) -> Estimate:
+    """The whole Estimate of native steps; `circuit` is the same thing as a QuantumCircuit (for depth and clbits)."""
+    wires = final_measurements(circuit)
+    measured = [wires[c] for c in sorted(wires)] or list(virtual_at)
+    two_qubit = sum(len(s.qubits) == 2 and s.name != "barrier" for s in steps)
+    used = [(s.name, s.qubits) for s in steps if (s.name, s.qubits) in device.gates]
+    dead = tuple(dict.fromkeys(f"{name}{qubits}" for name, qubits in used if not device.is_live(name, qubits)))
+    if dead:
+        share = dict.fromkeys(CAUSES, 0.0)
+        share["two_qubit" if "," in dead[0].rstrip(",)") else "one_qubit"] = 1.0
+        total = as_late_as_possible([s.qubits for s in steps], [s.duration for s in steps])[1]
+        return Estimate(0.0, 0.0, 0.0, share, total, two_qubit, swaps, circuit.depth(), dead_gates=dead)
+    found = score(steps, device, virtual_at, measured)
+    success = found.readout
+    for step in steps:
+        gate = device.gates.get((step.name, step.qubits))
+        if gate is not None and step.name not in device.native_gates.virtual:
+            success *= 1 - (gate.error or 0.0)
+    whole = sum(found.loss.values())
+    return Estimate(
+        state_fidelity=float(found.fidelity.mean()),
+        success_probability=success,
+        hellinger_fidelity=_hellinger(steps, device, virtual_at, measured, found.fidelity),
+        breakdown={k: v / whole if whole > 0 else 0.0 for k, v in found.loss.items()},
+        duration=found.total,
+        two_qubit_gates=two_qubit,
+        swaps=swaps,
+        depth=circuit.depth(),
+        spread=float(found.fidelity.std()),
+        draws=len(found.fidelity),
+    )
+
+
+def _steps(
+    circuit: QuantumCircuit, device: Device, parameters: Sequence[Parameter], table: NDArray[np.float64]
+) -> list[NativeStep]:
+    index_of = {q: i for i, q in enumerate(circuit.qubits)}
+    durations = instruction_durations(circuit, device)
+    steps = []
+    for index, instruction in enumerate(circuit.data):
+        operation = instruction.operation
+        qubits = tuple(index_of[q] for q in instruction.qubits)
+        params: tuple[NDArray[np.float64], ...] = ()
+        if operation.name not in ("measure", "reset", "delay", "barrier"):
+            if (operation.name, qubits) not in device.gates:
+                raise NotExecutableError(
+                    f"{circuit.name}: instruction {index}: {device.name} has no calibration of "
+                    f"{operation.name}{qubits}. "
+                    "Expected a circuit in native gates on calibrated couplers; map it with qcompile.compile first."
+                )
+            params = tuple(_numbers(p, parameters, table) for p in operation.params)
+        steps.append(NativeStep(operation.name, qubits, params, durations[index]))
+    return steps
+
+
+def _numbers(value: Any, parameters: Sequence[Parameter], table: NDArray[np.float64]) -> NDArray[np.float64]:
+    if isinstance(value, ParameterExpression) and value.parameters:
+        own = [(parameters.index(p), p) for p in value.parameters]
+        return np.array([float(value.bind({p: float(row[k]) for k, p in own}).numeric()) for row in table])
+    return np.full(len(table), float(value))
+
+
+def _hellinger(
+    steps: Sequence[NativeStep],
+    device: Device,
+    virtual_at: Sequence[int],
+    measured: Sequence[int],
+    fidelity: NDArray[np.float64],
+) -> float | None:
+    active = sorted({q for s in steps if s.name not in ("barrier", "delay") for q in s.qubits} | set(virtual_at))
+    if len(active) > HELLINGER_QUBITS or any(s.name == "reset" for s in steps):
+        return None
+    measurements = [s.qubits[0] for s in steps if s.name == "measure"]
+    if measurements and (len(measurements) != len(set(measurements)) or set(measurements) != set(measured)):
+        return None
+    where = {q: i for i, q in enumerate(active)}
+    wires = [where[q] for q in dict.fromkeys(measured)]
+    confusion = [confusion_matrix(device, q) for q in dict.fromkeys(measured)]
+    total = 0.0
+    for d, survived in enumerate(fidelity):
+        state = ideal.zero_state(len(active))
+        for step in steps:
+            if step.name not in ("measure", "delay", "barrier"):
+                matrix = ideal.gate_matrix(step.name, tuple(float(p[d]) for p in step.params))
+                state = ideal.apply(state, matrix, [where[q] for q in step.qubits], len(active))
+        clean = ideal.marginal(np.abs(state) ** 2, wires, len(active))
+        noisy = ideal.confuse(survived * clean + (1 - survived) / len(clean), confusion)
+        total += float(np.sqrt(clean * np.clip(noisy, 0, None)).sum() ** 2)
+    return min(total / len(fidelity), 1.0)

@@ -1,0 +1,69 @@
+"""Noise-free states of small bound circuits in plain numpy: the yardstick of verification and Hellinger fidelity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import Operation
+from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.quantum_info import Operator
+
+State = NDArray[np.complex128]
+
+
+def apply(state: State, matrix: NDArray[np.complex128], qubits: Sequence[int], num_qubits: int) -> State:
+    """The state after a unitary on `qubits` (Qiskit's order: the first one is the least significant bit)."""
+    count = len(qubits)
+    axes = [num_qubits - 1 - q for q in reversed(qubits)]
+    tensor = state.reshape([2] * num_qubits)
+    moved = np.tensordot(matrix.reshape([2] * (2 * count)), tensor, axes=(list(range(count, 2 * count)), axes))
+    return np.moveaxis(moved, list(range(count)), axes).reshape(-1)
+
+
+def zero_state(num_qubits: int) -> State:
+    """|0...0>."""
+    state = np.zeros(2**num_qubits, dtype=np.complex128)
+    state[0] = 1.0
+    return state
+
+
+def marginal(probabilities: NDArray[np.float64], qubits: Sequence[int], num_qubits: int) -> NDArray[np.float64]:
+    """Distribution of some qubits' bits; bit i of the result's index is qubits[i]."""
+    tensor = probabilities.reshape([2] * num_qubits)
+    kept = [num_qubits - 1 - q for q in reversed(qubits)]
+    rest = tuple(a for a in range(num_qubits) if a not in kept)
+    summed = np.transpose(tensor, (*kept, *rest)).reshape(2 ** len(qubits), -1).sum(axis=1)
+    return np.asarray(summed, dtype=np.float64)
+
+
+def confuse(probabilities: NDArray[np.float64], confusion: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Distribution of what is read; confusion[i] is the [prepared, read] matrix of bit i."""
+    count = len(confusion)
+    tensor = probabilities.reshape([2] * count)
+    for i, matrix in enumerate(confusion):
+        axis = count - 1 - i
+        tensor = np.moveaxis(np.tensordot(matrix.T, tensor, axes=(1, axis)), 0, axis)
+    return np.asarray(tensor.reshape(-1))
+
+
+@lru_cache(maxsize=4096)
+def gate_matrix(name: str, params: tuple[float, ...] = ()) -> NDArray[np.complex128]:
+    """Matrix of a gate of Qiskit's standard library at given angles, rad. Treat as read-only: results are shared.
+
+    Raises: KeyError: no gate of that name.
+    """
+    gate = get_standard_gate_name_mapping()[name]
+    if params:
+        gate = gate.to_mutable()
+        gate.params = list(params)
+    return np.asarray(gate.to_matrix(), dtype=np.complex128)
+
+
+def operation_matrix(operation: Operation) -> NDArray[np.complex128]:
+    """Matrix of any bound gate: its own, or that of its definition."""
+    if operation.name in get_standard_gate_name_mapping() and operation.name != "delay":
+        return gate_matrix(operation.name, tuple(float(p) for p in operation.params))
+    return np.asarray(Operator(operation).data, dtype=np.complex128)

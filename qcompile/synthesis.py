@@ -1,0 +1,389 @@
+"""Synthesis: a routed circuit into the device's native gates, parameters still symbolic.
+
+Each CX becomes the best live native gate of its coupler, in the direction that is calibrated. What stands between
+two-qubit gates on a wire is merged: numbers into one unitary of at most two SX, symbolic Z rotations kept apart by
+what does not commute with them, every constant angle folded into a neighbouring (virtual, free) RZ.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.circuit import CircuitInstruction, Parameter
+from qiskit.circuit.library import CXGate, RZGate, SXGate, XGate, get_standard_gate_name_mapping
+from qiskit.synthesis import TwoQubitBasisDecomposer
+
+from qcompile.device import Device
+from qcompile.errors import CalibrationError
+from qcompile.ideal import gate_matrix
+from qcompile.lowering import Angle, Lowered
+
+Unitary = NDArray[np.complex128]
+
+_EPSILON = 1e-10  # rad; below it a rotation is none
+_H: Unitary = np.array([[1, 1], [1, -1]], dtype=np.complex128) / math.sqrt(2)
+_SX: Unitary = np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]], dtype=np.complex128) / 2
+_X: Unitary = np.array([[0, 1], [1, 0]], dtype=np.complex128)
+
+
+class NativeOperation(NamedTuple):
+    """One operation on physical qubits: a native gate (`angle` for rz), or measure, reset, delay, barrier as read."""
+
+    name: str
+    qubits: tuple[int, ...]
+    angle: Angle | None = None
+    original: CircuitInstruction | None = None
+
+
+@dataclass
+class _Wire:
+    """One-qubit gates that wait on a qubit: matrices and symbolic Z rotations by turns, first one first."""
+
+    parts: list[Unitary | Angle]
+
+    def multiply(self, matrix: Unitary) -> None:
+        if self.parts and not isinstance(self.parts[-1], Angle):
+            self.parts[-1] = matrix @ self.parts[-1]
+        else:
+            self.parts.append(matrix)
+
+    def rotate_z(self, angle: Angle) -> None:
+        if not angle.terms:
+            self.multiply(_rz(angle.constant))
+        elif self.parts and isinstance(self.parts[-1], Angle):
+            self.parts[-1] = self.parts[-1].plus(angle)
+        else:
+            self.parts.append(angle)
+
+
+def check_native_gates(device: Device) -> None:
+    """Raises CalibrationError where the device has not the native one-qubit gates rz and sx, or no entangling gate."""
+    missing = {"rz", "sx"} - set(device.native_gates.one_qubit)
+    if missing:
+        raise CalibrationError(
+            f"{device.name}: native one-qubit gates {device.native_gates.one_qubit} lack {sorted(missing)}. "
+            "Expected rz and sx, from which circuits are built here."
+        )
+
+
+class RoutedOperation(NamedTuple):
+    """One instruction of a routed circuit, read once so that it can be placed on many regions of the chip."""
+
+    name: str
+    qubits: tuple[int, ...]
+    params: tuple[Any, ...]
+    original: CircuitInstruction
+
+
+def read_operations(circuit: QuantumCircuit) -> list[RoutedOperation]:
+    """The instructions of a circuit, SWAPs written as three CX turned so that neighbouring CX cancel."""
+    index_of = {q: i for i, q in enumerate(circuit.qubits)}
+    operations = []
+    for instruction in circuit.data:
+        operation = instruction.operation
+        qubits = tuple(index_of[q] for q in instruction.qubits)
+        params = (operation.to_matrix(),) if operation.name == "unitary" else tuple(operation.params)
+        operations.append(RoutedOperation(operation.name, qubits, params, instruction))
+    return _cancel_cx(_expand_swaps(operations))
+
+
+def _expand_swaps(operations: Sequence[RoutedOperation]) -> list[RoutedOperation]:
+    """SWAP = three CX. The outer ones take the direction of a CX before or behind on the same pair, to cancel with."""
+    following: list[dict[int, RoutedOperation]] = [{} for _ in operations]
+    upcoming: dict[int, RoutedOperation] = {}
+    for i in range(len(operations) - 1, -1, -1):
+        if operations[i].name == "swap":
+            following[i] = dict(upcoming)
+        if operations[i].name in ("cx", "swap"):
+            for q in operations[i].qubits:
+                upcoming[q] = operations[i]
+    expanded: list[RoutedOperation] = []
+    previous: dict[int, RoutedOperation] = {}
+    for i, operation in enumerate(operations):
+        if operation.name != "swap":
+            expanded.append(operation)
+            if operation.name == "cx":
+                for q in operation.qubits:
+                    previous[q] = operation
+            continue
+        a, b = operation.qubits
+        for near in (previous, following[i]):
+            if near.get(a) is not None and near.get(a) is near.get(b) and near[a].name == "cx":
+                a, b = near[a].qubits
+                break
+        for pair in ((a, b), (b, a), (a, b)):
+            expanded.append(RoutedOperation("cx", pair, (), operation.original))
+            previous[a] = previous[b] = expanded[-1]
+    return expanded
+
+
+_ON_CONTROL = {"rz", "p", "z", "s", "sdg", "t", "tdg", "id"}
+_ON_TARGET = {"rx", "x", "sx", "sxdg", "id"}
+
+
+def _cancel_cx(operations: Sequence[RoutedOperation]) -> list[RoutedOperation]:
+    """Drops pairs of equal CX with nothing but commuting gates in between (Z-like on control, X-like on target).
+
+    Qiskit's own pass does not see through symbolic gates on routed circuits; chains cancel from the inside out.
+    """
+    kept: list[RoutedOperation | None] = []
+    wires: dict[int, list[int]] = {}
+    for operation in operations:
+        if operation.name == "cx":
+            control, target = operation.qubits
+            at = _commutes_back_to(operation, kept, wires.get(control, []), _ON_CONTROL, 0)
+            if at is not None and at == _commutes_back_to(operation, kept, wires.get(target, []), _ON_TARGET, 1):
+                kept[at] = None
+                wires[control].remove(at)
+                wires[target].remove(at)
+                continue
+        kept.append(operation)
+        for q in operation.qubits:
+            wires.setdefault(q, []).append(len(kept) - 1)
+    return [operation for operation in kept if operation is not None]
+
+
+def _commutes_back_to(
+    cx: RoutedOperation, kept: list[RoutedOperation | None], wire: list[int], passing: set[str], role: int
+) -> int | None:
+    """Index of the last equal CX on a wire, if everything behind it commutes with `cx` on that wire."""
+    for at in reversed(wire):
+        operation = kept[at]
+        if operation is None or operation.name in passing:
+            continue
+        if operation.name != "cx" or operation.qubits[role] != cx.qubits[role]:
+            return None
+        if operation.qubits == cx.qubits:
+            return at
+    return None
+
+
+def synthesize(
+    operations: Sequence[RoutedOperation], slots: dict[Parameter, int], device: Device
+) -> list[NativeOperation]:
+    """Native operations of a routed circuit.
+
+    Args:
+        operations: on physical qubits: one-qubit gates, cx on live couplers, measure, reset, delay, barrier.
+        slots: placeholder parameter -> slot number (of `Lowered`).
+    """
+    return _Synthesizer(device, slots).run(operations)
+
+
+class _Synthesizer:
+    def __init__(self, device: Device, slots: dict[Parameter, int]) -> None:
+        self.device = device
+        self.slots = slots
+        self.wires: dict[int, _Wire] = {}
+        self.out: list[NativeOperation] = []
+        self.has_x = "x" in device.native_gates.one_qubit
+
+    def run(self, operations: Sequence[RoutedOperation]) -> list[NativeOperation]:
+        for operation in operations:
+            if operation.name == "cx":
+                self._cx(*operation.qubits)
+            elif operation.name in ("measure", "reset", "delay", "barrier"):
+                for q in operation.qubits:
+                    self._flush(q)
+                self.out.append(NativeOperation(operation.name, operation.qubits, None, operation.original))
+            else:
+                self._one_qubit(operation)
+        for q in sorted(self.wires):
+            self._flush(q)
+        return self.out
+
+    def _wire(self, qubit: int) -> _Wire:
+        return self.wires.setdefault(qubit, _Wire([]))
+
+    def _angle(self, value: Any) -> Angle:
+        if isinstance(value, Parameter):
+            return Angle(0.0, ((self.slots[value], 1.0),))
+        return Angle(float(value))
+
+    def _one_qubit(self, operation: RoutedOperation) -> None:
+        wire = self._wire(operation.qubits[0])
+        name, params = operation.name, operation.params
+        if not any(isinstance(p, Parameter) for p in params):
+            wire.multiply(_matrix(name, params))
+        elif name in ("rz", "p"):
+            wire.rotate_z(self._angle(params[0]))
+        elif name == "rx":
+            wire.multiply(_H)
+            wire.rotate_z(self._angle(params[0]))
+            wire.multiply(_H)
+        elif name == "ry":
+            self._ry(wire, self._angle(params[0]))
+        else:  # u(theta, phi, lambda) = RZ(phi) RY(theta) RZ(lambda), up to a phase
+            wire.rotate_z(self._angle(params[2]))
+            self._ry(wire, self._angle(params[0]))
+            wire.rotate_z(self._angle(params[1]))
+
+    @staticmethod
+    def _ry(wire: _Wire, angle: Angle) -> None:
+        wire.multiply(_SX)
+        wire.rotate_z(angle)
+        wire.multiply(_SX.conj().T)
+
+    def _cx(self, control: int, target: int) -> None:
+        name, pair = self.device.graph.edges[control, target]["gate"]
+        before, after = _cx_from(name, pair == (control, target))
+        for q, matrix in zip(pair, before):
+            if matrix is not None:
+                self._wire(q).multiply(matrix)
+        for q in pair:
+            self._flush(q)
+        self.out.append(NativeOperation(name, pair))
+        for q, matrix in zip(pair, after):
+            if matrix is not None:
+                self._wire(q).multiply(matrix)
+
+    def _flush(self, qubit: int) -> None:
+        wire = self.wires.get(qubit)
+        if wire is None or not wire.parts:
+            return
+        pending = Angle(0.0)
+        for part in _merge_rotations(wire.parts):
+            if isinstance(part, Angle):
+                pending = pending.plus(part)
+                continue
+            angles, gates = _euler(part, self.has_x)
+            for angle, gate in zip(angles, gates):
+                self._rz(qubit, pending.shifted(angle))
+                self.out.append(NativeOperation(gate, (qubit,)))
+                pending = Angle(0.0)
+            pending = pending.shifted(angles[-1])
+        self._rz(qubit, pending)
+        wire.parts.clear()
+
+    def _rz(self, qubit: int, angle: Angle) -> None:
+        wrapped = math.remainder(angle.constant, 2 * math.pi)
+        if angle.terms or abs(wrapped) > _EPSILON:
+            constant = wrapped if abs(wrapped) > _EPSILON else 0.0
+            self.out.append(NativeOperation("rz", (qubit,), Angle(constant, angle.terms)))
+
+
+def _merge_rotations(parts: Sequence[Unitary | Angle]) -> list[Unitary | Angle]:
+    """Joins symbolic rotations across what is diagonal (adds) or anti-diagonal (the later one changes sign)."""
+    merged: list[Unitary | Angle] = []
+    for part in parts:
+        if not isinstance(part, Angle):
+            if merged and not isinstance(merged[-1], Angle):
+                merged[-1] = part @ merged[-1]
+            else:
+                merged.append(part)
+            continue
+        if len(merged) >= 2 and isinstance(merged[-2], Angle) and not isinstance(merged[-1], Angle):
+            between, earlier = merged[-1], merged[-2]
+            if abs(between[1, 0]) < _EPSILON:
+                merged[-2] = earlier.plus(part)
+                continue
+            if abs(between[0, 0]) < _EPSILON:
+                merged[-2] = earlier.plus(part.negated())
+                continue
+        if merged and isinstance(merged[-1], Angle):
+            merged[-1] = merged[-1].plus(part)
+        else:
+            merged.append(part)
+    return merged
+
+
+def _euler(matrix: Unitary, has_x: bool) -> tuple[list[float], list[str]]:
+    """Z angles around at most two SX (or one X): angles[0], gate, angles[1], ...; the global phase is dropped."""
+    theta = 2 * math.atan2(abs(matrix[1, 0]), abs(matrix[0, 0]))
+    if abs(matrix[1, 0]) < _EPSILON:
+        return [cmath.phase(matrix[1, 1]) - cmath.phase(matrix[0, 0])], []
+    if abs(matrix[0, 0]) < _EPSILON:
+        phi, lam = 0.0, cmath.phase(-matrix[0, 1]) - cmath.phase(matrix[1, 0])
+        if has_x:  # U(pi, phi, lam) = X RZ(lam - phi + pi)
+            return [lam - phi + math.pi, 0.0], ["x"]
+        theta = math.pi
+    else:
+        phi = cmath.phase(matrix[1, 0]) - cmath.phase(matrix[0, 0])
+        lam = cmath.phase(-matrix[0, 1]) - cmath.phase(matrix[0, 0])
+    if abs(theta - math.pi / 2) < _EPSILON:
+        return [lam - math.pi / 2, phi + math.pi / 2], ["sx"]
+    return [lam, theta + math.pi, phi + math.pi], ["sx", "sx"]
+
+
+def _rz(angle: float) -> Unitary:
+    return np.diag([cmath.exp(-0.5j * angle), cmath.exp(0.5j * angle)])
+
+
+def _matrix(name: str, params: tuple[Any, ...]) -> Unitary:
+    if name == "unitary":
+        return np.asarray(params[0], dtype=np.complex128)
+    if name in {"rz", "p"}:  # not worth a place in the cache
+        return _rz(params[0])
+    return gate_matrix(name, tuple(float(p) for p in params))
+
+
+@cache
+def _standard_gates() -> dict[str, Any]:
+    return dict(get_standard_gate_name_mapping())
+
+
+_Pair = tuple[Unitary | None, Unitary | None]
+
+
+@cache
+def _cx_from(name: str, same_direction: bool) -> tuple[_Pair, _Pair]:
+    """CX from one native gate: one-qubit unitaries before and after, for the native gate's first and second qubit.
+
+    Args:
+        name: a gate locally equivalent to CX (cx, cz, ecr).
+        same_direction: whether the native gate's first qubit is the control.
+    """
+    if name == "cx" and same_direction:
+        return (None, None), (None, None)
+    if name == "cx":
+        return (_H, _H), (_H, _H)
+    if name == "cz":
+        return ((None, _H), (None, _H)) if same_direction else ((_H, None), (_H, None))
+    wanted = CXGate().to_matrix()
+    if not same_direction:
+        exchange = np.eye(4)[[0, 2, 1, 3]]
+        wanted = exchange @ wanted @ exchange
+    built = TwoQubitBasisDecomposer(_standard_gates()[name])(wanted, _num_basis_uses=1)
+    before: list[Unitary | None] = [None, None]
+    after: list[Unitary | None] = [None, None]
+    side = before
+    for instruction in built.data:
+        where = [built.find_bit(q).index for q in instruction.qubits]
+        if len(where) == 2:
+            side = after
+            continue
+        matrix = np.asarray(instruction.operation.to_matrix(), dtype=np.complex128)
+        earlier = side[where[0]]
+        side[where[0]] = matrix if earlier is None else matrix @ earlier
+    return (before[0], before[1]), (after[0], after[1])
+
+
+_NATIVE_TO_GATE: dict[str, Any] = {"sx": SXGate, "x": XGate}
+
+
+def to_circuit(operations: Sequence[NativeOperation], lowered: Lowered, num_qubits: int) -> QuantumCircuit:
+    """The finished circuit on `num_qubits` physical qubits, classical registers and parameters as in the original."""
+    source = lowered.circuit
+    circuit = QuantumCircuit(num_qubits, name=source.name)
+    for bit in source.clbits:
+        circuit.add_bits([bit])
+    for register in source.cregs:
+        circuit.add_register(register)
+    gates = _standard_gates()
+    for operation in operations:
+        if operation.original is not None:
+            circuit.append(operation.original.operation, list(operation.qubits), list(operation.original.clbits))
+        elif operation.angle is not None:
+            circuit.append(RZGate(lowered.expression(operation.angle)), list(operation.qubits))
+        else:
+            gate = _NATIVE_TO_GATE.get(operation.name)
+            circuit.append(gate() if gate else gates[operation.name].copy(), list(operation.qubits))
+    return circuit

@@ -33,6 +33,7 @@ _CONTROL_FLOW = ("if_else", "for_loop", "while_loop", "switch_case")
 _ALIGNMENTS = ("granularity", "min_length", "pulse_alignment", "acquire_alignment")
 _POWERS = {"s": 0, "ms": -3, "us": -6, "µs": -6, "μs": -6, "ns": -9, "ps": -12}  # both spellings of mu occur
 _PREFIXES = ("ibmq_", "ibm_", "fake_", "alt_")
+_ROUNDING = 1e-9  # two readout errors and their mean agree to this
 _LONGEST_TICK = 1e-6  # ns; no chip is sampled a million times in a nanosecond: a smaller dt is in seconds already
 
 # Facts of the service, not of a chip (IBM's documentation of job limits and of cost, 2026).
@@ -157,7 +158,7 @@ def from_properties(
             if _stopped(values):
                 gates[-1]["usable"] = False
                 notes.append(f"{spelled(gate, qubits)}: not operational, not used")
-            if gate not in _VIRTUAL and (date := _oldest(values, ("gate_error", "gate_length"))):
+            if gate not in _VIRTUAL and (date := _oldest(values, ("gate_error", "gate_length"), at)):
                 gates[-1]["date"] = date
         else:
             left_out[gate] += 1
@@ -180,7 +181,7 @@ def from_properties(
             "schema": SCHEMA,
             "name": name,
             "vendor": "ibm",
-            "calibrated_at": _date(properties.get("last_update_date")),
+            "calibrated_at": _date(properties.get("last_update_date"), f"{place}: last_update_date"),
             "num_qubits": configuration.get("n_qubits", len(qubits)),
             "error_kind": "average_infidelity",
             "source": asdict(source or Source("properties", name)),
@@ -278,36 +279,48 @@ def _stopped(values: Mapping[str, Raw]) -> bool:
     return "operational" in values and not values["operational"]["value"]
 
 
-def _oldest(values: Mapping[str, Raw], names: Iterable[str]) -> Any:
-    return min((_date(values[n].get("date")) for n in names if n in values and values[n].get("date")), default=None)
+def _oldest(values: Mapping[str, Raw], names: Iterable[str], place: str) -> datetime | None:
+    dates = [_date(values[n]["date"], f"{place}.{n}.date") for n in names if n in values and values[n].get("date")]
+    return min(dates, default=None)
 
 
-def _date(value: Any) -> Any:
-    """ISO text in UTC, so that texts sort like dates; what is no date passes through and is refused by the schema."""
+def _date(value: Any, place: str) -> datetime:
+    """A file has ISO text, the service's client a datetime."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        return moment.astimezone(UTC).isoformat() if moment.tzinfo else str(value)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
     except (ValueError, AttributeError, OverflowError):
-        return str(value)
+        pass
+    raise CalibrationError(f"{place} = {value!r} is not a date with a time zone. Expected ISO 8601.")
 
 
 def _qubit(i: int, values: Mapping[str, Raw], dead_measurement: bool, place: str, notes: list[str]) -> Json:
     at = f"{place}: qubits[{i}]"
-    row: Json = {"i": i, "t1": _seconds(values, "T1", at), "t2": _seconds(values, "T2", at), "readout": None}
-    p1, p0 = _probability(values, "prob_meas1_prep0", at), _probability(values, "prob_meas0_prep1", at)
-    mean = _probability(values, "readout_error", at)
-    if (p1 is None or p0 is None) and mean is not None:
-        p1 = p0 = mean
-        notes.append(f"qubit {i}: two-sided readout error unknown, readout_error taken for both sides")
-    if p1 is not None and p0 is not None:
-        row["readout"] = {"p1_given_0": p1, "p0_given_1": p0, "duration": _seconds(values, "readout_length", at)}
+    row: Json = {"i": i, "t1": _seconds(values, "T1", at), "t2": _seconds(values, "T2", at)}
+    row["readout"] = _readout(i, values, at, notes)
     if _stopped(values) or dead_measurement:
         row["usable"] = False
         reason = "its measurement is dead" if dead_measurement else "not operational"
         notes.append(f"qubit {i}: {reason}, not used")
-    if date := _oldest(values, ("T1", "T2", "readout_error", "prob_meas1_prep0", "prob_meas0_prep1")):
+    if date := _oldest(values, ("T1", "T2", "readout_error", "prob_meas1_prep0", "prob_meas0_prep1"), at):
         row["date"] = date
     return row
+
+
+def _readout(i: int, values: Mapping[str, Raw], at: str, notes: list[str]) -> Json | None:
+    p1, p0 = _probability(values, "prob_meas1_prep0", at), _probability(values, "prob_meas0_prep1", at)
+    mean = _probability(values, "readout_error", at)
+    if p1 is None or p0 is None:
+        if mean is None:
+            return None
+        p1 = p0 = mean
+        notes.append(f"qubit {i}: two-sided readout error unknown, readout_error taken for both sides")
+    elif mean is not None and abs((p1 + p0) / 2 - mean) > _ROUNDING:
+        notes.append(
+            f"qubit {i}: readout_error {mean:.4g} is not the mean of {p1:.4g} and {p0:.4g}; these two are used"
+        )
+    return {"p1_given_0": p1, "p0_given_1": p0, "duration": _seconds(values, "readout_length", at)}
 
 
 def _timing(configuration: Raw, resets: list[float], notes: list[str]) -> Json:

@@ -124,7 +124,8 @@ def _spelled_out(entries: dict[Any, InstructionProperties | None], width: int, c
 
 
 def _qubits(target: Target, count: int, notes: list[str]) -> list[Json]:
-    measured = _spelled_out(target["measure"], 1, count) if "measure" in target.operation_names else {}
+    entries = target["measure"] if "measure" in target.operation_names else {}
+    measured = _spelled_out(entries, 1, count)  # a Target without any measurement says nothing about it
     lifetimes = target.qubit_properties or [None] * count
     rows: list[Json] = []
     for i, life in enumerate(lifetimes):

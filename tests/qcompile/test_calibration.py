@@ -270,6 +270,13 @@ def test_unknown_field_is_refused_with_the_likely_one() -> None:
     )
 
 
+@pytest.mark.parametrize("path", [("qubits", 1, "t1"), ("qubits", 1, "t2"), ("pricing", "usd_per_second")])
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_number_that_is_not_finite_is_refused_in_open_ranges(path: tuple, value: float) -> None:
+    with pytest.raises(CalibrationError, match=f"{path[-1]} = {value} is not a"):
+        device_from_document(edited(*path, value), NAME)
+
+
 def test_number_of_further_mistakes_is_told() -> None:
     document = edited("gates", CX_01, "error", 2)
     document["gates"][CX_12]["error"] = -1

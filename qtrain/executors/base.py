@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from qcompile.cost import execution_cost
+from qtrain.errors import ConfigError
 from qtrain.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from qiskit.circuit import Parameter
     from qiskit.quantum_info import SparsePauliOp
 
+    from qcompile.device import Device
     from qtrain.program import Program
 
 Array = NDArray[np.float64]
@@ -80,6 +83,15 @@ class Executor(Protocol):
         ...
 
 
+def shifted_points(angles: Array, slots: NDArray[Any], shifts: Array) -> Array:
+    """[batch, slot, shift, all slots]: the angles with one slot moved."""
+    batch, num_slots = angles.shape
+    points = np.broadcast_to(angles[:, None, None, :], (batch, len(slots), len(shifts), num_slots)).copy()
+    for i, slot in enumerate(slots):
+        points[:, i, :, slot] += shifts
+    return points
+
+
 def spelled_out_shifts(
     executor: Executor, program: Program, angles: Array, slots: Slots, shifts: Array, *, key: Key
 ) -> Array:
@@ -87,9 +99,64 @@ def spelled_out_shifts(
 
     Returns: [batch, slot, shift, observable].
     """
-    batch, num_slots = angles.shape
-    points = np.broadcast_to(angles[:, None, None, :], (batch, len(slots), len(shifts), num_slots)).copy()
-    for i, slot in enumerate(slots):
-        points[:, i, :, int(slot)] += np.asarray(shifts)[None, :]
-    values = executor.expectations(program, points.reshape(-1, num_slots), key=key)
-    return values.reshape(batch, len(slots), len(shifts), -1)
+    points = shifted_points(angles, slots, shifts)
+    values = executor.expectations(program, points.reshape(-1, points.shape[-1]), key=key)
+    return values.reshape(*points.shape[:3], program.num_observables)
+
+
+def checked_shots(shots: Any, device: Device | None = None) -> int | None:
+    """`shots` as an int, or None for exact expectations.
+
+    Raises: ConfigError: not a whole number of 1 or more, or more than the device takes for one circuit.
+    """
+    if shots is None:
+        return None
+    if isinstance(shots, bool) or not isinstance(shots, int | np.integer) or shots < 1:
+        raise ConfigError(
+            f"shots = {shots!r}. Expected a whole number, 1 or more, or None for exact expectations without shots."
+        )
+    limit = device.limits.max_shots if device is not None else None
+    if limit is not None and shots > limit:
+        raise ConfigError(f"shots = {shots} is more than the device takes for one circuit. Expected at most {limit}.")
+    return int(shots)
+
+
+def checked_key(key: Any) -> Key:
+    """`key` as three ints. Raises: ConfigError: anything but three whole numbers, 0 or more."""
+    values = tuple(key) if isinstance(key, tuple | list) else ()
+    if len(values) != 3 or any(isinstance(v, bool) or not isinstance(v, int | np.integer) or v < 0 for v in values):
+        raise ConfigError(f"key = {key!r}. Expected (seed, step, stream): three whole numbers, 0 or more.")
+    seed, step, stream = (int(v) for v in values)
+    return seed, step, stream
+
+
+def checked_shifts(program: Program, slots: Any, shifts: Any) -> tuple[NDArray[np.intp], Array]:
+    """Slots as indices [k] and shifts as float64 [s], rad.
+
+    Raises: ConfigError: a slot that is not there, a shift that is not finite, or arrays that are not one-dimensional.
+    """
+    indices, moves = np.asarray(slots), np.asarray(shifts)
+    if indices.ndim != 1 or (indices.dtype.kind not in "iu" and indices.size):
+        raise ConfigError(f"slots = {slots!r}. Expected a one-dimensional array of whole numbers.")
+    outside = indices[(indices < 0) | (indices >= program.num_slots)]
+    if len(outside):
+        raise ConfigError(f"slot {outside[0]} is not there. Expected indices from 0 to {program.num_slots - 1}.")
+    if moves.ndim != 1 or moves.dtype.kind not in "fiu" or not np.all(np.isfinite(moves)):
+        raise ConfigError(f"shifts = {shifts!r}. Expected a one-dimensional array of finite numbers, rad.")
+    return indices.astype(np.intp), moves.astype(np.float64)
+
+
+def bill(program: Program, points: int, shots: int | None) -> Ledger:
+    """What evaluating a program at `points` rows of angles spends: one circuit a point and basis.
+
+    QPU seconds follow the vendor's formula for the program's device, as if one submission ran on the chip; 0 without a
+    device and where expectations are exact.
+    """
+    circuits = points * program.num_bases
+    if circuits == 0:
+        return Ledger()
+    if program.device is None or shots is None:
+        return Ledger(circuits=circuits, shots=circuits * (shots or 0), jobs=1)
+    duration = float(np.mean(program.durations))
+    cost = execution_cost(program.device, duration, shots=shots, circuits=circuits)
+    return Ledger(circuits, circuits * shots, cost.qpu_seconds, cost.jobs)

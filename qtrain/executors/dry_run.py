@@ -1,0 +1,88 @@
+"""DryRun: the bill of a training, circuit by circuit, without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qtrain.executors.base import Array, Key, bill, checked_key, checked_shifts, checked_shots
+from qtrain.ledger import Ledger
+from qtrain.program import Program, lower
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+    from qiskit.circuit import Parameter
+    from qiskit.quantum_info import SparsePauliOp
+
+    from qcompile.device import Device
+
+
+class DryRun:
+    """Counts what an executor would spend, in `ledger`; runs nothing.
+
+    Every expectation is returned as 0: right in shape, meaningless in value. `is_dry` says so to whoever looks. All
+    inputs are checked as on a real executor, so what passes here is accepted there.
+
+    Args:
+        device: whose compiled circuit, timing and price formula the bill is for; None counts circuits and shots only.
+        shots: executions of each circuit; None counts circuits only.
+        seed, effort: passed to the compiler.
+    Raises: ConfigError: shots that are no whole number of 1 or more, or more than the device takes.
+    """
+
+    is_dry = True
+
+    def __init__(
+        self, device: Device | None = None, shots: int | None = 1024, seed: int = 0, effort: str = "normal"
+    ) -> None:
+        self.device = device
+        self.shots = checked_shots(shots, device)
+        self.seed = seed
+        self.effort = effort
+        self.ledger = Ledger()
+
+    def __repr__(self) -> str:
+        return f"DryRun({self.device.name if self.device else None}, shots={self.shots})"
+
+    def prepare(
+        self,
+        circuit: QuantumCircuit,
+        observables: Sequence[SparsePauliOp],
+        *,
+        features: Sequence[Parameter] = (),
+        weights: Sequence[Parameter] | None = None,
+    ) -> Program:
+        """Compiles for the device, or lowers the circuit as it stands.
+
+        Raises: ModelError, CircuitError, UnroutableError.
+        """
+        if self.device is None:
+            return lower(circuit, observables, features=features, weights=weights)
+        from qtrain.noise import lower_for_device
+
+        return lower_for_device(
+            circuit,
+            observables,
+            self.device,
+            seed=self.seed,
+            effort=self.effort,
+            features=features,
+            weights=weights,
+        )
+
+    def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:
+        """[batch, observable] zeros; adds the bill of one circuit a row and basis."""
+        checked_key(key)
+        batch = len(program.checked_angles(angles))
+        self.ledger += bill(program, batch, self.shots)
+        return np.zeros((batch, program.num_observables))
+
+    def shifted_expectations(self, program: Program, angles: Array, slots: Array, shifts: Array, *, key: Key) -> Array:
+        """[batch, slot, shift, observable] zeros; adds the bill of one circuit a row, slot, shift and basis."""
+        checked_key(key)
+        batch = len(program.checked_angles(angles))
+        indices, moves = checked_shifts(program, slots, shifts)
+        self.ledger += bill(program, batch * len(indices) * len(moves), self.shots)
+        return np.zeros((batch, len(indices), len(moves), program.num_observables))

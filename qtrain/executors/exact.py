@@ -1,0 +1,104 @@
+"""ExactSimulator: the circuit as it stands, on a state vector, without a device or noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qtrain.errors import ConfigError
+from qtrain.executors.base import (
+    Array,
+    Key,
+    bill,
+    checked_key,
+    checked_shifts,
+    checked_shots,
+    generator,
+    shifted_points,
+)
+from qtrain.executors.sampling import JOINT_QUBITS, parity_signs, sample_outcomes, sample_strings
+from qtrain.ledger import Ledger
+from qtrain.program import Program, lower
+from qtrain.simulators import statevector
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+    from qiskit.circuit import Parameter
+    from qiskit.quantum_info import SparsePauliOp
+
+_EXPECTATIONS, _SHIFTED = 0, 1  # draws of the two methods differ even at the same key
+
+
+class ExactSimulator:
+    """Noise-free expectations.
+
+    With shots: drawn jointly over the bits of each measurement basis up to 5 qubits, above that one Pauli string at a
+    time (sampling.py). The ledger counts circuits and shots; there is no chip, so QPU seconds stay 0.
+
+    Args:
+        shots: executions of each circuit; None for exact expectations.
+    Raises: ConfigError: shots that are no whole number of 1 or more.
+    """
+
+    def __init__(self, shots: int | None = None) -> None:
+        self.shots = checked_shots(shots)
+        self.ledger = Ledger()
+
+    def __repr__(self) -> str:
+        return f"ExactSimulator(shots={self.shots})"
+
+    def prepare(
+        self,
+        circuit: QuantumCircuit,
+        observables: Sequence[SparsePauliOp],
+        *,
+        features: Sequence[Parameter] = (),
+        weights: Sequence[Parameter] | None = None,
+    ) -> Program:
+        """Lowers the circuit; nothing is compiled. Raises: ModelError."""
+        return lower(circuit, observables, features=features, weights=weights)
+
+    def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:
+        """[batch, observable]. Raises: ConfigError: angles or a key of the wrong kind."""
+        return self._values(program, program.checked_angles(angles), key, _EXPECTATIONS)
+
+    def shifted_expectations(self, program: Program, angles: Array, slots: Array, shifts: Array, *, key: Key) -> Array:
+        """[batch, slot, shift, observable]: each shift as a circuit of its own."""
+        checked = program.checked_angles(angles)
+        indices, moves = checked_shifts(program, slots, shifts)
+        points = shifted_points(checked, indices, moves)
+        values = self._values(program, points.reshape(-1, program.num_slots), key, _SHIFTED)
+        return values.reshape(*points.shape[:3], program.num_observables)
+
+    def adjoint(self, program: Program, angles: Array, cotangent: Array) -> Array:
+        """[batch, slot]: exact derivative of sum(cotangent * E), cotangent [batch, observable]. Costs no circuits."""
+        checked = program.checked_angles(angles)
+        weights = np.asarray(cotangent, dtype=np.float64)
+        if weights.shape != (len(checked), program.num_observables) or not np.all(np.isfinite(weights)):
+            raise ConfigError(
+                f"cotangent of shape {weights.shape}: expected finite numbers of shape "
+                f"({len(checked)}, {program.num_observables})."
+            )
+        return statevector.adjoint(program, checked, weights)
+
+    def probabilities(self, program: Program, angles: Array, basis: int = 0) -> Array:
+        """[batch, 2^m]: exact, of the m bits of one measurement basis; its first qubit is the lowest bit."""
+        return statevector.basis_probabilities(program, program.checked_angles(angles), basis)
+
+    def _values(self, program: Program, angles: Array, key: Key, method: int) -> Array:
+        rng = generator(checked_key(key), method)
+        cost = bill(program, len(angles), self.shots)
+        measurement = program.measurement
+        if self.shots is None or program.num_qubits > JOINT_QUBITS:
+            strings = statevector.string_expectations(program, angles)
+            if self.shots is not None:
+                strings = sample_strings(strings, self.shots, rng)
+        else:
+            strings = np.empty((len(angles), len(measurement.strings)))
+            for number, basis in enumerate(measurement.bases):
+                frequencies = sample_outcomes(statevector.basis_probabilities(program, angles, number), self.shots, rng)
+                strings[:, basis.terms] = frequencies @ parity_signs(basis, measurement)
+        self.ledger += cost
+        return measurement.combine(strings)

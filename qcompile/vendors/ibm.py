@@ -1,7 +1,8 @@
 """IBM Quantum: backend properties and configuration -> Device. Microseconds and nanoseconds end here.
 
 Two-qubit gates are cx, ecr, cz (one chip has two of them); rz is virtual; rx and rzz are fractional. The readout error
-is kept two-sided. `reset` becomes the chip's reset time; `measure_2`, `reset_2` and frequencies are left out.
+is kept two-sided. `reset` becomes the chip's reset time; `measure_2`, `reset_2` and frequencies are left out. A chip
+that lists no `reset` instruction (Nighthawk in 2026) takes no measurement in the middle of a circuit.
 """
 
 from __future__ import annotations
@@ -139,6 +140,11 @@ def from_properties(
     name = name or _device_name(str(configuration.get("backend_name") or properties.get("backend_name") or "unnamed"))
     place = f"{name} properties"
     qubit_rows, gate_rows = (_list(properties, field, place) for field in ("qubits", "gates"))
+    for n, row in enumerate(gate_rows):
+        if not isinstance(row, Mapping):
+            raise CalibrationError(
+                f"{place}: gates[{n}] = {row!r} is not an object. Expected gate, qubits, parameters."
+            )
     native = _native_gates(configuration, [str(row.get("gate")) for row in gate_rows])
     notes: list[str] = []
     gates: list[Json] = []

@@ -81,7 +81,7 @@ def from_target(target: Target, *, name: str = "target", vendor: str = "custom")
         for gate in one_qubit
         if gate in _FRAMES and all(p is None or not (p.error or p.duration) for (g, _), p in gates.items() if g == gate)
     ]
-    if perfect := all(p is None or p.error is None for p in gates.values()):
+    if perfect := all(p is None or p.error is None for (gate, _), p in gates.items() if gate not in virtual):
         notes.append("the Target has no errors: every gate is taken as perfect")
     return device_from_document(
         {

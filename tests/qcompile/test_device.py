@@ -199,6 +199,13 @@ def test_generic_backend_is_read_by_its_target() -> None:
     assert device_from_json(device_to_json(device), "x") == device
 
 
+def test_backend_without_noise_is_taken_as_perfect() -> None:
+    device = Device.from_backend(GenericBackendV2(3, noise_info=False, seed=1))
+    assert device.graph.number_of_edges() == 3
+    assert {gate.error for gate in device.gates.values()} == {0.0}
+    assert "the Target has no errors: every gate is taken as perfect" in device.notes
+
+
 def made(num_qubits: int | None = 2) -> Target:
     return Target(num_qubits=num_qubits, qubit_properties=[QubitProperties(1e-4, 1e-4)] * (num_qubits or 0) or None)
 

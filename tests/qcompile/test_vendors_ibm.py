@@ -329,6 +329,7 @@ def test_bad_value_is_refused_by_the_vendors_own_name(find, name, change, rule) 
         ({"last_update_date": "2999-01-01T00:00:00Z"}, "lies in the future"),
         ({"qubits": None}, "qubits = None is not a list"),
         ({"gates": {}}, "gates = {} is not a list"),
+        ({"gates": ["cx"]}, "is not an object"),
         ({"qubits": [[{"value": 1}]]}, "is not a list of named values"),
     ],
 )

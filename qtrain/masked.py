@@ -46,7 +46,7 @@ def masked(optimizer: AnyOptimizer, layer: QuantumLayer) -> AnyOptimizer:
     kept: list[torch.Tensor | None] = []
 
     def before(_: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if any(a is not None for a in (*args, *kwargs.values())):
+        if any(a is not None for a in (*args[1:], *kwargs.values())):  # args[0] is the optimizer
             raise ConfigError("masked: step(closure) is not supported. Call loss.backward() first, then step().")
         gradient = weights.grad
         kept[:] = [gradient]

@@ -67,6 +67,14 @@ class Settings:
             return self.lr
         return self.lr * (1 + math.cos(math.pi * step / self.steps)) / 2
 
+    def evaluates_after(self, done: int) -> bool:
+        """Whether the test set is evaluated after that many steps."""
+        return done == self.steps or (self.evaluate_every is not None and done % self.evaluate_every == 0)
+
+    def checkpoints_after(self, done: int) -> bool:
+        """Whether a checkpoint is written after that many steps."""
+        return done == self.steps or done % self.checkpoint_every == 0
+
     def make_optimizer(self, layer: QuantumLayer) -> torch.optim.Optimizer:
         """The masked optimizer of the layer's weights."""
         return masked(OPTIMIZERS[self.optimizer](layer.parameters(), lr=self.lr), layer)

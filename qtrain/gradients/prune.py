@@ -3,10 +3,9 @@
 Facts: saves ratio * w_p / (w_a + w_p) of the inner method's circuits, where every weight has the same number of slots.
 What is evaluated is as unbiased as the inner method; what is not evaluated does not move, and neither does its
 optimizer state (`qtrain.masked`). A stage is `accumulation_window` steps that evaluate everything and add |dL/dw_i| to
-M_i (M starts at zero with each stage), then `pruning_window` steps that draw max(1, floor((1 - ratio) P + 1e-9)) weights
-one after another without replacement, with probability proportional to M; where too few M are positive, the rest
-uniformly. Slots that a feature enters are never pruned when the
-features' gradient is asked for.
+M_i (M starts at zero with each stage), then `pruning_window` steps that draw max(1, floor((1 - ratio) P + 1e-9))
+weights one after another without replacement, with probability proportional to M; where too few M are positive, the
+rest uniformly. Slots that a feature enters are never pruned when the features' gradient is asked for.
 Source: Wang et al., arXiv 2202.13239. Their published code resets M before it draws, hence draws uniformly, and sets
 pruned gradients to zero, so that Adam moves them all the same; the paper's text is followed here instead.
 """

@@ -1,0 +1,134 @@
+"""Task: a model, data, executor, gradient method and settings, checked against each other; and their fingerprints."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from qtrain.datasets import Dataset, check_trainable
+from qtrain.errors import ConfigError, DataError
+from qtrain.executors.base import Executor, bill
+from qtrain.gradients.base import GradientMethod
+from qtrain.ledger import Ledger
+from qtrain.model import QuantumModel
+from qtrain.settings import Settings
+
+if TYPE_CHECKING:
+    from qtrain.program import Program
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(outputs [batch, observable], labels [batch]) -> scalar."""
+
+PACKAGES = ("numba", "numpy", "qiskit", "qonchip", "scipy", "sympy", "torch")
+NUMBERS_DO_NOT_DEPEND_ON = ("checkpoint_every", "budget")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training, before it begins.
+
+    Attributes:
+        model, executor, gradient, settings: as in `train`.
+        train_set, test_set: rows; the test set may be None.
+        loss: default softmax cross-entropy over the observables.
+
+    Raises: DataError: another number of features than the model has, one class, a gap in the labels, more classes than
+        observables, or a test set that does not fit the training set. ConfigError: a batch larger than the data.
+    """
+
+    model: QuantumModel
+    train_set: Dataset
+    test_set: Dataset | None
+    executor: Executor
+    gradient: GradientMethod
+    settings: Settings
+    loss: Loss = cross_entropy
+
+    def __post_init__(self) -> None:
+        check_trainable(self.train_set)
+        expected = len(self.model.features)
+        for data in (self.train_set, self.test_set):
+            if data is not None and data.num_features != expected:
+                raise DataError(
+                    f"{data.name} has {data.num_features} features, the encoder takes {expected}. "
+                    "Expected the same; choose columns, or an encoder of that size."
+                )
+        for data in (self.train_set, self.test_set):
+            if data is not None and self.loss is cross_entropy and data.num_classes > len(self.model.observables):
+                raise DataError(
+                    f"{data.name} has {data.num_classes} classes, the model {len(self.model.observables)} "
+                    "observables. Expected an observable a class; add observables."
+                )
+        if self.test_set is not None and self.test_set.num_classes > self.train_set.num_classes:
+            raise DataError(
+                f"{self.test_set.name} has class {self.test_set.num_classes - 1}, which no training row has. "
+                "Expected the same classes; split the rows anew."
+            )
+        if self.settings.batch_size > len(self.train_set):
+            raise ConfigError(
+                f"batch_size = {self.settings.batch_size}, but {self.train_set.name} has {len(self.train_set)} rows. "
+                "Expected a batch no larger than the data: rows are drawn without replacement."
+            )
+
+    def identity(self, program: Program) -> dict[str, Any]:
+        """Everything that the numbers of this training depend on: plain values, and hashes of what is large."""
+        device = getattr(self.executor, "device", None)
+        settings = {k: v for k, v in asdict(self.settings).items() if k not in NUMBERS_DO_NOT_DEPEND_ON}
+        return {
+            "circuit": program.sha256,
+            "device": None if device is None else device.sha256,
+            "train_set": self.train_set.sha256,
+            "test_set": None if self.test_set is None else self.test_set.sha256,
+            "executor": describe(self.executor),
+            "gradient": self.gradient.name,
+            "loss": loss_name(self.loss),
+            **{f"settings.{name}": value for name, value in settings.items()},
+            **{f"environment.{name}": value for name, value in environment().items()},
+        }
+
+
+def step_bill(task: Task, program: Program, step: int) -> tuple[Ledger, Ledger]:
+    """(least, most) that step 0, 1, ... spends, evaluations of the test set included; equal unless pruned unevenly."""
+    shots: int | None = getattr(task.executor, "shots", None)
+    settings, batch = task.settings, task.settings.batch_size
+    forward = bill(program, batch, shots)
+    if task.test_set is not None and settings.evaluates_after(step + 1):
+        forward += bill(program, len(task.test_set), shots)
+    fewest, most = task.gradient.circuits(program, batch, step)
+    return (
+        forward + bill(program, fewest // program.num_bases, shots),
+        forward + bill(program, most // program.num_bases, shots),
+    )
+
+
+def total_bill(task: Task, program: Program) -> tuple[Ledger, Ledger]:
+    """(least, most) that the whole training spends."""
+    bills = [step_bill(task, program, step) for step in range(task.settings.steps)]
+    return sum((b[0] for b in bills), Ledger()), sum((b[1] for b in bills), Ledger())
+
+
+def describe(executor: Executor) -> dict[str, Any]:
+    """Kind and constructor arguments of an executor, as far as plain values can say them."""
+    options = {name: getattr(executor, name) for name in ("shots", "seed", "effort") if hasattr(executor, name)}
+    return {"kind": type(executor).__name__, **options}
+
+
+def loss_name(loss: Loss) -> str:
+    """What a run directory records of a loss."""
+    return "cross_entropy" if loss is cross_entropy else str(getattr(loss, "__qualname__", type(loss).__qualname__))
+
+
+def environment() -> dict[str, str]:
+    """Versions and the machine: equal ones give equal bits."""
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "threads": str(torch.get_num_threads()),
+        **{package: version(package) for package in PACKAGES},
+    }

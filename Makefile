@@ -1,0 +1,52 @@
+# Every target does its own set-up: a virtual environment in .venv with the versions of constraints.txt.
+#   make demo | test | test-all | bench | lint | format | clean
+# PYTHON=python3.12 chooses an interpreter; WORKERS=4 the number of test processes.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo test test-all bench lint format clean
+.DELETE_ON_ERROR:
+
+demo: $(READY)
+	@$(BIN)/python -m qtrain.demo
+
+test: lint
+	$(PYTEST) -n $(WORKERS) --dist loadfile
+
+test-all: lint
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not benchmark"
+
+bench: $(READY)
+	$(PYTEST) -m benchmark -s -p no:cacheprovider tests/benchmarks
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# torch comes first and pinned: an unpinned one may bring gigabytes of GPU libraries.
+$(READY): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ] || ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo "make: no Python 3.11 or newer found (PYTHON='$(PYTHON)'). Install one, or: make PYTHON=/path/to/python3.12" >&2; \
+		exit 1; fi
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
+	@echo "Installing the versions of constraints.txt into $(VENV); this takes a few minutes once."
+	$(PIP) "$$(grep '^torch==' constraints.txt)"
+	$(PIP) -r constraints.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find qcompile qtrain tests -name __pycache__ -prune -exec rm -rf {} +

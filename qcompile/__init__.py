@@ -7,10 +7,12 @@
 """
 
 from qcompile.calibration import list_devices, load_device, save_device
+from qcompile.compare import Comparison, compare
 from qcompile.compile import compile
 from qcompile.compiled import CompiledCircuit
 from qcompile.cost import Cost, cost
 from qcompile.device import Device, Gate, NativeGates, Qubit, Readout
+from qcompile.draw import draw_comparison, draw_device, draw_schedule
 from qcompile.errors import (
     CalibrationError,
     CircuitError,
@@ -30,6 +32,7 @@ from qcompile.verify import assert_equivalent, assert_executable
 __all__ = [
     "CalibrationError",
     "CircuitError",
+    "Comparison",
     "CompiledCircuit",
     "Cost",
     "Device",
@@ -49,8 +52,12 @@ __all__ = [
     "VerificationError",
     "assert_equivalent",
     "assert_executable",
+    "compare",
     "compile",
     "cost",
+    "draw_comparison",
+    "draw_device",
+    "draw_schedule",
     "estimate",
     "list_devices",
     "load_device",

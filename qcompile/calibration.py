@@ -207,8 +207,13 @@ def _folders() -> Iterator[tuple[str, Path]]:
     yield "package", _PACKAGE / "devices"
     if (_PACKAGE.parent / "pyproject.toml").is_file():
         yield "checkout", _PACKAGE.parent / "devices"
+    yield "user", user_folder()
+
+
+def user_folder() -> Path:
+    """The user's own folder of calibrations; it need not exist."""
     own = os.environ.get("QONCHIP_DEVICES")
-    yield "user", Path(own).expanduser() if own else Path.home() / ".local/share/qonchip/devices"
+    return Path(own).expanduser() if own else Path.home() / ".local/share/qonchip/devices"
 
 
 def _find(name_or_path: str | Path) -> Path:

@@ -92,12 +92,15 @@ def from_package(folder: Path) -> Device:
     return from_files(folder / f"props_{snapshot}.json", folder / f"conf_{snapshot}.json", source=source)
 
 
-def from_files(properties: Path, configuration: Path, *, source: Source | None = None) -> Device:
+def from_files(
+    properties: Path, configuration: Path, *, source: Source | None = None, allow_missing: bool = False
+) -> Device:
     """Snapshot of a pair of files props_X.json and conf_X.json, as the service returns them.
 
     Args:
         properties, configuration: the files.
         source: where they came from; its sha256 is filled in: that of the two files' bytes, properties first.
+        allow_missing: make a gate without an error unusable, and note it, instead of refusing the pair.
     Raises: CalibrationError: a file is missing or no JSON, a value breaks a rule, or a unit is unknown.
     """
     digest = hashlib.sha256()
@@ -116,7 +119,8 @@ def from_files(properties: Path, configuration: Path, *, source: Source | None =
             )
         digest.update(raw)
     found = source or Source("files", f"{properties.name} {configuration.name}")
-    return from_properties(*documents, source=Source(**{**asdict(found), "sha256": digest.hexdigest()}))
+    known = Source(**{**asdict(found), "sha256": digest.hexdigest()})
+    return from_properties(*documents, source=known, allow_missing=allow_missing)
 
 
 def from_properties(

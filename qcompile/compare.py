@@ -1,0 +1,304 @@
+"""compare: one circuit on one device, mapped in four ways and judged with the same yardstick.
+
+- *ideal*: the circuit as written, on a perfect chip with every coupling.
+- *trivial*: virtual qubit v on the v-th live qubit, SWAPs along shortest paths.
+- *Qiskit O3*: `transpile(optimization_level=3)` on the device's live gates.
+- *qcompile*: `qcompile.compile`.
+
+Every mapped circuit is judged by `qcompile.estimate`, at the same parameter values. Qiskit is given bound circuits, one
+for each parameter draw, and the mean is shown: that is where it does best (it merges numbers, not symbols).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qiskit import QuantumCircuit, transpile
+
+from qcompile.circuit import CircuitLike, check_width, read_circuit
+from qcompile.compile import compile
+from qcompile.compiled import CompiledCircuit, set_qiskit_layout
+from qcompile.cost import execution_cost
+from qcompile.device import Device
+from qcompile.estimate import Estimate, Values, estimate, parameter_draws
+from qcompile.layout import Layout
+from qcompile.lowering import lower
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_ROUTING_PASSES = ("SabreLayout", "SabreSwap", "BasicSwap")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way of mapping; means over the parameter draws. None: not known, or not there.
+
+    Attributes:
+        name: "ideal", "trivial", "Qiskit O3" or "qcompile".
+        state_fidelity, hellinger_fidelity, success_probability, breakdown, duration (s): as in `Estimate`.
+        two_qubit_gates: native ones; of the ideal circuit as many CX as it decomposes into.
+        swaps: inserted by the router.
+        depth: of the native circuit.
+        qpu_seconds, usd: of one execution of all shots.
+        compile_seconds: wall time of one compilation, s.
+    """
+
+    name: str
+    state_fidelity: float
+    hellinger_fidelity: float | None
+    success_probability: float
+    two_qubit_gates: float
+    swaps: float
+    depth: float
+    duration: float | None = None
+    qpu_seconds: float | None = None
+    usd: float | None = None
+    compile_seconds: float | None = None
+    breakdown: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Four ways to map a circuit; prints as a table, in a notebook as HTML.
+
+    Attributes:
+        circuit_name, device_name: what was mapped, and onto what.
+        shots: of the cost.
+        draws: parameter draws that every number is the mean of; 1 where values were given or nothing is symbolic.
+        rows: ideal, trivial, Qiskit O3, qcompile.
+        compiled: our result, symbolic.
+        circuits: row name -> circuit on physical qubits (at the first draw for the two of Qiskit).
+    """
+
+    circuit_name: str
+    device_name: str
+    shots: int
+    draws: int
+    rows: tuple[Row, ...]
+    compiled: CompiledCircuit = field(repr=False)
+    circuits: Mapping[str, QuantumCircuit] = field(repr=False)
+
+    def __getitem__(self, name: str) -> Row:
+        """The row of that name. Raises: KeyError."""
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(f"{name!r}. Expected one of {[row.name for row in self.rows]}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and names, ready for JSON; times in s."""
+        return {
+            "circuit": self.circuit_name,
+            "device": self.device_name,
+            "shots": self.shots,
+            "draws": self.draws,
+            "rows": [asdict(replace(row, breakdown=dict(row.breakdown))) for row in self.rows],
+        }
+
+    def table(self) -> Table:
+        """A rich table; print it with `rich.print`."""
+        from rich.table import Table
+
+        table = Table(title=self._title(), caption=_CAPTION, title_justify="left", caption_justify="left")
+        for column in _COLUMNS:
+            table.add_column(column, justify="left" if column == "mapped by" else "right")
+        for row in self.rows:
+            table.add_row(*_cells(row), style="bold" if row.name == "qcompile" else None)
+        return table
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(width=120, color_system=None)
+        with console.capture() as text:
+            console.print(self.table())
+        return text.get()
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(c)}</th>" for c in _COLUMNS)
+        body = "".join(f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in _cells(row))}</tr>" for row in self.rows)
+        return (
+            f"<table><caption>{escape(self._title())}</caption><thead><tr>{head}</tr></thead>"
+            f"<tbody>{body}</tbody></table><p><small>{escape(_CAPTION)}</small></p>"
+        )
+
+    def _title(self) -> str:
+        mean = f", mean of {self.draws} parameter draws" if self.draws > 1 else ""
+        return f"{self.circuit_name} on {self.device_name}, {self.shots} shots{mean}"
+
+
+_COLUMNS = (
+    "mapped by", "state fidelity", "Hellinger", "success (ESP)", "2q gates", "SWAPs", "depth", "duration µs",
+    "QPU s", "USD", "compile s",
+)  # fmt: skip
+_CAPTION = (
+    "Estimates from calibration: upper bounds of what the chip does (drift, crosstalk and leakage are not in them)."
+)
+
+
+def compare(
+    circuit: CircuitLike,
+    device: Device,
+    *,
+    seed: int = 0,
+    values: Values = None,
+    shots: int = 4096,
+    effort: str = "normal",
+    progress: Callable[[str], None] | None = None,
+) -> Comparison:
+    """Maps a circuit in four ways and judges each by the same estimate.
+
+    Args:
+        circuit, seed, values, effort: as for `compile`.
+        shots: of the cost.
+        progress: called with the name of each row before it is made.
+    Raises: as `compile` and `cost`.
+    """
+    original = read_circuit(circuit)
+    check_width(original, device)
+    execution_cost(device, 0.0, shots=shots)  # bad shots are refused before any work
+    tell = progress or (lambda _: None)
+    parameters = tuple(original.parameters)
+    draws = parameter_draws(parameters, values, seed, original.name)
+    bound = [original.assign_parameters(dict(zip(parameters, map(float, draw)))) for draw in draws]
+    rows, circuits = [_ideal(original)], {}
+    for name, options in (("trivial", _trivial_options(original)), ("Qiskit O3", {"optimization_level": 3})):
+        tell(name)
+        row, circuits[name] = _transpiled(name, bound, device, shots, seed, options)
+        rows.append(row)
+    tell("qcompile")
+    begin = time.perf_counter()
+    compiled = compile(original, device, seed=seed, effort=effort, values=values)
+    rows.append(
+        _row("qcompile", [compiled.estimate], [time.perf_counter() - begin], [compiled.estimate.swaps], device, shots)
+    )
+    circuits["qcompile"] = compiled.circuit
+    return Comparison(original.name, device.name, shots, len(draws), tuple(rows), compiled, circuits)
+
+
+def _ideal(original: QuantumCircuit) -> Row:
+    lowered = lower(original).circuit
+    gates = sum(len(i.qubits) == 2 and i.operation.name != "barrier" for i in lowered.data)
+    return Row("ideal", 1.0, 1.0, 1.0, gates, 0, original.depth())
+
+
+def _trivial_options(original: QuantumCircuit) -> dict[str, Any]:
+    """Qiskit's options for a mapping without thought: fixed layout, shortest paths, adjacent gates cleaned up."""
+    return {"optimization_level": 1, "initial_layout": list(range(original.num_qubits)), "routing_method": "basic"}
+
+
+def _transpiled(
+    name: str, bound: list[QuantumCircuit], device: Device, shots: int, seed: int, options: Mapping[str, Any]
+) -> tuple[Row, QuantumCircuit]:
+    region = sorted(device.components[0])
+    small = _live_region(device, region)
+    target = small.target()
+    estimates, seconds, swaps, mapped = [], [], [], []
+    for circuit in bound:
+        count = _SwapCount()
+        begin = time.perf_counter()
+        mapped.append(
+            transpile(circuit, target=target, seed_transpiler=seed, num_processes=1, callback=count, **options)
+        )
+        seconds.append(time.perf_counter() - begin)
+        swaps.append(count.inserted)
+        estimates.append(estimate(mapped[-1], small))
+    return _row(name, estimates, seconds, swaps, device, shots), _on_device(mapped[0], bound[0], region, device)
+
+
+def _live_region(device: Device, region: list[int]) -> Device:
+    """The device cut down to some qubits, renumbered, and to gates without a limited angle, as `compile` uses it.
+
+    Qiskit places parts of a circuit on regions that nothing joins, fails on some disconnected targets, and emits
+    fractional RZZ at angles that no chip takes.
+    """
+    position = {q: i for i, q in enumerate(region)}
+    return replace(
+        device,
+        qubits=tuple(device.qubits[q] for q in region),
+        gates={
+            (name, tuple(position[q] for q in qubits)): gate
+            for (name, qubits), gate in device.gates.items()
+            if name not in device.native_gates.fractional and all(q in position for q in qubits)
+        },
+    )
+
+
+def _on_device(mapped: QuantumCircuit, original: QuantumCircuit, region: list[int], device: Device) -> QuantumCircuit:
+    """A circuit on the qubits of `_live_region`, put back onto the whole chip, with its layout."""
+    circuit = QuantumCircuit(device.num_qubits, name=mapped.name)
+    circuit.add_bits(mapped.clbits)
+    for register in mapped.cregs:
+        circuit.add_register(register)
+    circuit.compose(mapped, qubits=region, clbits=mapped.clbits, inplace=True)
+    start = [region[i] for i in mapped.layout.initial_index_layout(filter_ancillas=True)]
+    end = [region[i] for i in mapped.layout.final_index_layout(filter_ancillas=True)]
+    left, free = (sorted(set(range(device.num_qubits)) - set(taken)) for taken in (start, end))
+    set_qiskit_layout(circuit, original, Layout(tuple(start)), dict(zip([*start, *left], [*end, *free])))
+    return circuit
+
+
+class _SwapCount:
+    """A transpiler callback that counts the SWAPs that routing passes insert."""
+
+    def __init__(self) -> None:
+        self.inserted = 0
+        self._before = 0
+
+    def __call__(self, *, pass_: Any, dag: Any, **_: Any) -> None:
+        now = dag.count_ops().get("swap", 0)
+        if pass_.name() in _ROUTING_PASSES:
+            self.inserted += max(now - self._before, 0)
+        self._before = now
+
+
+def _row(
+    name: str, estimates: list[Estimate], seconds: list[float], swaps: list[int], device: Device, shots: int
+) -> Row:
+    hellinger = [e.hellinger_fidelity for e in estimates if e.hellinger_fidelity is not None]
+    duration = float(np.mean([e.duration for e in estimates]))
+    bill = execution_cost(device, duration, shots=shots)
+    return Row(
+        name=name,
+        state_fidelity=float(np.mean([e.state_fidelity for e in estimates])),
+        hellinger_fidelity=float(np.mean(hellinger)) if len(hellinger) == len(estimates) else None,
+        success_probability=float(np.mean([e.success_probability for e in estimates])),
+        two_qubit_gates=float(np.mean([e.two_qubit_gates for e in estimates])),
+        swaps=float(np.mean(swaps)),
+        depth=float(np.mean([e.depth for e in estimates])),
+        duration=duration,
+        qpu_seconds=bill.qpu_seconds,
+        usd=bill.usd,
+        compile_seconds=float(np.mean(seconds)),
+        breakdown={k: float(np.mean([e.breakdown[k] for e in estimates])) for k in estimates[0].breakdown},
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.name,
+        f"{row.state_fidelity:.4f}",
+        _shown(row.hellinger_fidelity, ".4f"),
+        f"{row.success_probability:.4f}",
+        _count(row.two_qubit_gates),
+        _count(row.swaps),
+        _count(row.depth),
+        _shown(None if row.duration is None else row.duration * 1e6, ".2f"),
+        _shown(row.qpu_seconds, ".2f"),
+        _shown(row.usd, ".2f"),
+        _shown(row.compile_seconds, ".2f"),
+    )
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _count(value: float) -> str:
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}"

@@ -28,10 +28,13 @@ _MAX_DEPTH = 64  # nesting of definitions; deeper ones are recursive
 
 
 class Fixed(NamedTuple):
-    """A unitary without parameters. On two qubits the first one is the more significant index."""
+    """A map without parameters: a unitary here, a Pauli transfer matrix in noise.py.
+
+    On two qubits the first one is the more significant index.
+    """
 
     qubits: Qubits
-    matrix: Unitary
+    matrix: NDArray[Any]
 
 
 class Rotation(NamedTuple):

@@ -215,6 +215,20 @@ def lower_ops(circuit: QuantumCircuit) -> tuple[list[Op], list[tuple[ParameterEx
     return ops, expressions
 
 
+def read(
+    circuit: QuantumCircuit,
+    observables: Sequence[SparsePauliOp],
+    features: Sequence[Parameter],
+    weights: Sequence[Parameter] | None,
+) -> tuple[tuple[SparsePauliOp, ...], tuple[Parameter, ...], tuple[Parameter, ...]]:
+    """Checked observables, features and weights. Raises: ModelError."""
+    if not isinstance(circuit, QuantumCircuit):
+        raise ModelError(f"circuit is a {type(circuit).__name__}. Expected a qiskit QuantumCircuit.")
+    if circuit.num_qubits == 0:
+        raise ModelError("the circuit has no qubits. Expected at least one.")
+    return checked_observables(observables, circuit.num_qubits), *split_parameters(circuit, features, weights)
+
+
 def lower(
     circuit: QuantumCircuit,
     observables: Sequence[SparsePauliOp],
@@ -226,12 +240,7 @@ def lower(
 
     Raises: ModelError: a parameter, gate or observable that cannot be trained; a reset behind other gates.
     """
-    if not isinstance(circuit, QuantumCircuit):
-        raise ModelError(f"circuit is a {type(circuit).__name__}. Expected a qiskit QuantumCircuit.")
-    if circuit.num_qubits == 0:
-        raise ModelError("the circuit has no qubits. Expected at least one.")
-    checked = checked_observables(observables, circuit.num_qubits)
-    chosen, trained = split_parameters(circuit, features, weights)
+    checked, chosen, trained = read(circuit, observables, features, weights)
     ops, expressions = lower_ops(circuit)
     if any(isinstance(op, Reset) for op in ops):
         raise ModelError(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qcompile.cost import execution_cost
+from qcompile.device import Device
 from qtrain.errors import ConfigError
 from qtrain.ledger import Ledger
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from qiskit.circuit import Parameter
     from qiskit.quantum_info import SparsePauliOp
 
-    from qcompile.device import Device
     from qtrain.program import Program
 
 Array = NDArray[np.float64]
@@ -144,6 +144,45 @@ def checked_shifts(program: Program, slots: Any, shifts: Any) -> tuple[NDArray[n
     if moves.ndim != 1 or moves.dtype.kind not in "fiu" or not np.all(np.isfinite(moves)):
         raise ConfigError(f"shifts = {shifts!r}. Expected a one-dimensional array of finite numbers, rad.")
     return indices.astype(np.intp), moves.astype(np.float64)
+
+
+def checked_seed(seed: Any) -> int:
+    """`seed` as an int. Raises: ConfigError: not a whole number of 0 or more."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ConfigError(f"seed = {seed!r}. Expected a whole number, 0 or more.")
+    return int(seed)
+
+
+def checked_device(device: Any) -> Device:
+    """`device` itself. Raises: ConfigError: anything but a qcompile Device."""
+    if not isinstance(device, Device):
+        raise ConfigError(
+            f"device is a {type(device).__name__}. Expected a qcompile Device, e.g. qcompile.load_device('ibm_manila') "
+            "or Device.from_backend(backend)."
+        )
+    return device
+
+
+def checked_cotangent(program: Program, batch: int, cotangent: Any) -> Array:
+    """`cotangent` as float64 [batch, observable]. Raises: ConfigError: another shape, or not finite and real."""
+    array = np.asarray(cotangent)
+    if array.shape != (batch, program.num_observables) or array.dtype.kind not in "fiu":
+        raise ConfigError(
+            f"cotangent has shape {array.shape} and dtype {array.dtype}. "
+            f"Expected real numbers of shape ({batch}, {program.num_observables})."
+        )
+    if not np.all(np.isfinite(array)):
+        raise ConfigError("cotangent holds NaN or infinity. Expected finite numbers.")
+    return array.astype(np.float64)
+
+
+def refuse_shots(shots: int | None) -> None:
+    """Raises: ConfigError: an exact derivative was asked of an executor that takes shots."""
+    if shots is not None:
+        raise ConfigError(
+            f"adjoint differentiation is exact, this executor takes {shots} shots. "
+            "Use qtrain.parameter_shift(), or an executor with shots=None."
+        )
 
 
 def bill(program: Program, points: int, shots: int | None) -> Ledger:

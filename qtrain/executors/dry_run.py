@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qtrain.executors.base import Array, Key, bill, checked_key, checked_shifts, checked_shots
+from qtrain.executors.base import (
+    Array,
+    Key,
+    bill,
+    checked_device,
+    checked_key,
+    checked_seed,
+    checked_shifts,
+    checked_shots,
+)
 from qtrain.ledger import Ledger
+from qtrain.noise import lower_for_device
 from qtrain.program import Program, lower
 
 if TYPE_CHECKING:
@@ -37,9 +47,9 @@ class DryRun:
     def __init__(
         self, device: Device | None = None, shots: int | None = 1024, seed: int = 0, effort: str = "normal"
     ) -> None:
-        self.device = device
+        self.device = None if device is None else checked_device(device)
         self.shots = checked_shots(shots, device)
-        self.seed = seed
+        self.seed = checked_seed(seed)
         self.effort = effort
         self.ledger = Ledger()
 
@@ -60,8 +70,6 @@ class DryRun:
         """
         if self.device is None:
             return lower(circuit, observables, features=features, weights=weights)
-        from qtrain.noise import lower_for_device
-
         return lower_for_device(
             circuit,
             observables,

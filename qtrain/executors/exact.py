@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qtrain.errors import ConfigError
 from qtrain.executors.base import (
     Array,
     Key,
     bill,
+    checked_cotangent,
     checked_key,
     checked_shifts,
     checked_shots,
     generator,
+    refuse_shots,
     shifted_points,
 )
 from qtrain.executors.sampling import JOINT_QUBITS, parity_signs, sample_outcomes, sample_strings
@@ -73,14 +74,13 @@ class ExactSimulator:
         return values.reshape(*points.shape[:3], program.num_observables)
 
     def adjoint(self, program: Program, angles: Array, cotangent: Array) -> Array:
-        """[batch, slot]: exact derivative of sum(cotangent * E), cotangent [batch, observable]. Costs no circuits."""
+        """[batch, slot]: exact derivative of sum(cotangent * E), cotangent [batch, observable]. Costs no circuits.
+
+        Raises: ConfigError: this simulator takes shots, which an exact derivative has none of.
+        """
+        refuse_shots(self.shots)
         checked = program.checked_angles(angles)
-        weights = np.asarray(cotangent, dtype=np.float64)
-        if weights.shape != (len(checked), program.num_observables) or not np.all(np.isfinite(weights)):
-            raise ConfigError(
-                f"cotangent of shape {weights.shape}: expected finite numbers of shape "
-                f"({len(checked)}, {program.num_observables})."
-            )
+        weights = checked_cotangent(program, len(checked), cotangent)
         return statevector.adjoint(program, checked, weights)
 
     def probabilities(self, program: Program, angles: Array, basis: int = 0) -> Array:

@@ -19,15 +19,18 @@ def _threads() -> int:
     return threads
 
 
-def for_each_chunk(work: Callable[[slice], None], batch: int, width: int, operations: float) -> None:
+def for_each_chunk(
+    work: Callable[[slice], None], batch: int, width: int, operations: float, memory: float = 0.0
+) -> None:
     """Calls work(rows) for consecutive slices of at most `width` rows.
 
     Args:
         operations: rough count of arithmetic operations of the whole call; threads start only where they pay.
+        memory: bytes that a chunk takes; as many threads run at once as fit the limit.
     """
     chunks = [slice(start, min(start + width, batch)) for start in range(0, batch, width)]
-    threads = min(_threads(), len(chunks))
-    if threads == 1 or operations < 2e7:
+    threads = min(_threads(), len(chunks), int(MEMORY_LIMIT // max(memory, 1.0)))
+    if threads <= 1 or operations < 2e7:
         for rows in chunks:
             work(rows)
         return

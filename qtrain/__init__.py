@@ -1,1 +1,39 @@
-"""qtrain: trains parameterized quantum circuits on a chip, or on the noise model of one."""
+"""qtrain: trains parameterized quantum circuits on a chip, on its noise model, or exactly."""
+
+from qtrain import ansatze, datasets, encoders, gradients
+from qtrain.datasets import Dataset
+from qtrain.executors.dry_run import DryRun
+from qtrain.executors.exact import ExactSimulator
+from qtrain.executors.noisy import NoisySimulator
+from qtrain.gradients import adjoint, parameter_shift, prune, spsa
+from qtrain.layer import QuantumLayer
+from qtrain.ledger import Ledger
+from qtrain.masked import masked
+from qtrain.model import QuantumModel
+from qtrain.resume import resume
+from qtrain.train import TrainResult, evaluate, iter_train, train, train_step
+
+__all__ = [
+    "Dataset",
+    "DryRun",
+    "ExactSimulator",
+    "Ledger",
+    "NoisySimulator",
+    "QuantumLayer",
+    "QuantumModel",
+    "TrainResult",
+    "adjoint",
+    "ansatze",
+    "datasets",
+    "encoders",
+    "evaluate",
+    "gradients",
+    "iter_train",
+    "masked",
+    "parameter_shift",
+    "prune",
+    "resume",
+    "spsa",
+    "train",
+    "train_step",
+]

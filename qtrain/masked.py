@@ -23,7 +23,7 @@ def masked(optimizer: AnyOptimizer, layer: QuantumLayer) -> AnyOptimizer:
     Learning-rate schedulers, `zero_grad`, `state_dict` and other parameters in the optimizer work as ever.
 
     Args:
-        optimizer: holds `layer.weights`; has not stepped yet.
+        optimizer: holds `layer.weights`; what it knows of them already is kept.
         layer: of any gradient method; where everything is evaluated the optimizer does what it always did.
     Raises: ConfigError: an optimizer that mixes elements (LBFGS, Adafactor), one that does not hold the weights or
         has stepped already; from `optimizer.step(closure)`, which would compute the gradient too late.
@@ -38,11 +38,13 @@ def masked(optimizer: AnyOptimizer, layer: QuantumLayer) -> AnyOptimizer:
         raise ConfigError("masked: the optimizer does not hold layer.weights. Make it from layer.parameters().")
     if any(isinstance(p, _OneWeight) and p.layer is layer for p in group["params"]):
         raise ConfigError("masked: this optimizer is masked for this layer already. Call it once.")
-    if optimizer.state.get(layer.weights):
-        raise ConfigError("masked: the optimizer has stepped already. Wrap it before its first step.")
     weights = layer.weights
     singles = [_OneWeight(weights, i, layer) for i in range(len(weights))]
     group["params"] = [*group["params"], *singles]
+    state = optimizer.state.pop(weights, {})  # Adagrad has one from the start, others once they have stepped
+    for i, single in enumerate(singles):
+        if state:
+            optimizer.state[single] = {name: _part(value, i, weights) for name, value in state.items()}
     kept: list[torch.Tensor | None] = []
 
     def before(_: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -65,6 +67,12 @@ def masked(optimizer: AnyOptimizer, layer: QuantumLayer) -> AnyOptimizer:
     optimizer.register_step_pre_hook(before)
     optimizer.register_step_post_hook(after)
     return optimizer
+
+
+def _part(value: Any, index: int, weights: nn.Parameter) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    return (value[index : index + 1] if value.shape == weights.shape else value).clone()
 
 
 class _OneWeight(nn.Parameter):

@@ -35,7 +35,7 @@ def resume(
     Args:
         model, train_set, test_set, executor, gradient, loss: instead of what the directory holds; needed only for
             an executor, gradient method or loss of your own. They are compared with what was recorded.
-        allow_changed_environment: go on although versions, machine or thread count changed; the last bits may differ.
+        allow_changed_environment: go on although versions or the machine changed; the last bits may differ.
 
     Raises: RunError: no run is there, another process is at it, its files are damaged, or something that the numbers
         depend on has changed: the message lists what, recorded -> now.
@@ -64,7 +64,7 @@ def resume(
 def open_run(run_dir: str | Path) -> Trainer:
     """The trainer of a run as it was at its last checkpoint, without its lock: to evaluate, not to train.
 
-    Raises: RunError: as `resume`; versions and threads may have changed.
+    Raises: RunError: as `resume`; versions may have changed.
     """
     path = Path(run_dir)
     config = read_config(path)

@@ -13,9 +13,8 @@ from torch.nn.functional import cross_entropy
 
 from qtrain.datasets import Dataset, check_trainable
 from qtrain.errors import ConfigError, DataError
-from qtrain.executors.base import Executor, bill
+from qtrain.executors.base import Executor
 from qtrain.gradients.base import GradientMethod
-from qtrain.ledger import Ledger
 from qtrain.model import QuantumModel
 from qtrain.settings import Settings
 
@@ -93,29 +92,13 @@ class Task:
         }
 
 
-def step_bill(task: Task, program: Program, step: int) -> tuple[Ledger, Ledger]:
-    """(least, most) that step 0, 1, ... spends, evaluations of the test set included; equal unless pruned unevenly."""
-    shots: int | None = getattr(task.executor, "shots", None)
-    settings, batch = task.settings, task.settings.batch_size
-    forward = bill(program, batch, shots)
-    if task.test_set is not None and settings.evaluates_after(step + 1):
-        forward += bill(program, len(task.test_set), shots)
-    fewest, most = task.gradient.circuits(program, batch, step)
-    return (
-        forward + bill(program, fewest // program.num_bases, shots),
-        forward + bill(program, most // program.num_bases, shots),
-    )
-
-
-def total_bill(task: Task, program: Program) -> tuple[Ledger, Ledger]:
-    """(least, most) that the whole training spends."""
-    bills = [step_bill(task, program, step) for step in range(task.settings.steps)]
-    return sum((b[0] for b in bills), Ledger()), sum((b[1] for b in bills), Ledger())
-
-
 def describe(executor: Executor) -> dict[str, Any]:
     """Kind and constructor arguments of an executor, as far as plain values can say them."""
-    options = {name: getattr(executor, name) for name in ("shots", "seed", "effort") if hasattr(executor, name)}
+    options = {
+        name: getattr(executor, name)
+        for name in ("shots", "seed", "effort", "readout_error")
+        if hasattr(executor, name)
+    }
     return {"kind": type(executor).__name__, **options}
 
 
@@ -125,10 +108,9 @@ def loss_name(loss: Loss) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Versions and the machine: equal ones give equal bits."""
+    """Versions and the kind of machine: equal ones give equal bits, whatever the number of threads."""
     return {
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "threads": str(torch.get_num_threads()),
         **{package: version(package) for package in PACKAGES},
     }

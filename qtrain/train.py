@@ -2,15 +2,15 @@
 
 `train_step` and `iter_train` are all that a training is; `train` adds what lasts: checkpoints, metrics, a budget, a
 clean end on Ctrl-C. A batch is a function of (seed, step) and so is every other draw, so a resumed run equals an
-uninterrupted one bit for bit (same machine, versions and thread count).
+uninterrupted one bit for bit (same machine and versions).
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
+from qtrain.billing import step_bill
 from qtrain.datasets import Dataset
 from qtrain.errors import ExecutorError, ModelError
 from qtrain.executors.base import BATCH, Executor, generator
@@ -31,7 +32,7 @@ from qtrain.progress import TrainingProgress
 from qtrain.record import inputs
 from qtrain.run import RunDirectory, read_metrics
 from qtrain.settings import Settings
-from qtrain.task import Loss, Task, step_bill
+from qtrain.task import Loss, Task
 
 if TYPE_CHECKING:
     from qcompile.compiled import CompiledCircuit
@@ -174,7 +175,13 @@ def train(
     settings = Settings(optimizer, lr, steps, batch_size, seed, schedule, checkpoint_every, evaluate_every, budget)
     rows = _dataset(train_set, "train_set")
     test_rows = None if test_set is None else _dataset(test_set, "test_set")
-    task = Task(model, rows, test_rows, executor, gradient, settings, loss)
+    return train_task(
+        Task(model, rows, test_rows, executor, gradient, settings, loss), run_dir=run_dir, progress=progress
+    )
+
+
+def train_task(task: Task, *, run_dir: str | Path | None = None, progress: bool | None = None) -> TrainResult:
+    """`train`, for a task that is made already."""
     trainer = Trainer(task)
     if run_dir is None:
         return trainer.run(None, progress=progress)
@@ -205,15 +212,13 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """Everything that a checkpoint holds; a copy."""
         spent = self.spent
-        return copy.deepcopy(
-            {
-                "step": self.done,
-                "layer": dict(self.layer.state_dict()),
-                "optimizer": self.optimizer.state_dict(),
-                "ledger": [spent.circuits, spent.shots, spent.qpu_seconds, spent.jobs],
-                "identity": self.identity,
-            }
-        )
+        return {
+            "step": self.done,
+            "layer": _copied(dict(self.layer.state_dict())),
+            "optimizer": _copied(self.optimizer.state_dict()),
+            "ledger": [spent.circuits, spent.shots, spent.qpu_seconds, spent.jobs],
+            "identity": self.identity,
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Goes on from a checkpoint's state."""
@@ -234,7 +239,7 @@ class Trainer:
             steps = iter_train(
                 self.layer, self.optimizer, self.task.train_set, settings, loss=self.task.loss, start=self.done
             )
-            with TrainingProgress(settings.steps, done=self.done, show=progress) as bar:
+            with _one_torch_thread(), TrainingProgress(settings.steps, done=self.done, show=progress) as bar:
                 while self.done < settings.steps:
                     if self._exceeds_budget():
                         stopped = "budget"
@@ -293,6 +298,25 @@ class Trainer:
             metrics=tuple(lines),
             compiled=self.layer.compiled,
         )
+
+
+def _copied(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {key: _copied(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_copied(value) for value in state]
+    return state.clone() if isinstance(state, torch.Tensor) else state
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Torch has only small tensors here; its second thread pool would wait for the executor's, at 5 times the cost."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _dataset(given: Dataset | tuple[Any, Any], name: str) -> Dataset:

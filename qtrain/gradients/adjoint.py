@@ -1,7 +1,7 @@
-"""Adjoint differentiation: every derivative from one forward and one backward pass over a state vector.
+"""Adjoint differentiation: every derivative from one forward and one backward pass over the simulated state.
 
 Facts: no circuit at all, so nothing that a chip could run; exact; time of about three simulations, whatever the number
-of slots. Needs an executor that holds the state vector (`ExactSimulator`).
+of slots. Needs a simulator without shots: one that has `adjoint(program, angles, cotangent)`.
 Source: Jones and Gacon, arXiv 2009.02823.
 """
 
@@ -42,7 +42,7 @@ def adjoint() -> GradientMethod:
         backward = getattr(executor, "adjoint", None)
         if backward is None:
             raise ConfigError(
-                f"adjoint() needs an executor that holds the state vector; {type(executor).__name__} has none. "
+                f"adjoint() needs a simulator that can go backward; {type(executor).__name__} has none. "
                 "Use qtrain.parameter_shift(), or qtrain.ExactSimulator()."
             )
         values = np.zeros_like(angles)

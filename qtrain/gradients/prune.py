@@ -59,6 +59,8 @@ def prune(
         accumulation_window, pruning_window: steps of a stage that evaluate all and some of the weights; 1 or more.
     Raises: ConfigError: a value out of its range.
     """
+    if not isinstance(inner, GradientMethod):
+        raise ConfigError(f"prune: inner = {inner!r}. Expected a gradient method, e.g. prune(parameter_shift(), ...).")
     if not (math.isfinite(ratio) and 0 <= ratio < 1):
         raise ConfigError(
             f"prune: ratio = {ratio}. Expected 0 <= ratio < 1: the share of the weights that a pruned step leaves out."
@@ -97,8 +99,8 @@ def prune(
         )
         magnitude = state["magnitude"]
         if accumulates:
+            check_finite("prune: dL/d angle", gradient.values)
             derivatives = np.abs(to_weights(program, gradient.values))
-            check_finite("prune: dL/dw", derivatives)
             magnitude = derivatives if position == 0 else magnitude + derivatives
         after = {"position": (position + 1) % stage, "magnitude": magnitude, "inner": inner_state}
         return gradient, after

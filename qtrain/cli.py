@@ -1,0 +1,255 @@
+"""`qtrain`: train, resume, evaluate, cost, status, report.
+
+Exit code 0: done; 1: failed by an outside cause (or stopped by Ctrl-C); 2: bad input or usage. With --json standard
+output is one JSON object and nothing else; progress, warnings and errors go to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from qcompile.errors import QonchipError
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+
+# option, section, key, type, choices, help
+OPTIONS: tuple[tuple[str, str, str, type, tuple[str, ...] | None, str], ...] = (
+    ("--data", "data", "source", str, None, "digits, a .csv or a .npz file (x, y); default digits"),
+    ("--label", "data", "label", str, None, "label column of a CSV file; default the last one"),
+    ("--scale", "data", "scale", str, ("none", "minmax"), "minmax: columns to [0, pi]; default none: values are rad"),
+    ("--test-fraction", "data", "test_fraction", float, None, "rows of a file kept for the test; default 0.25"),
+    ("--encoder", "model", "encoder", str, ("angle", "ry_rz_rx_ry", "zz_feature_map"), "default: one that fits"),
+    ("--ansatz", "model", "ansatz", str, ("rzz_ring", "rzz_ry", "u3cu3", "efficient_su2"), "default rzz_ring"),
+    ("--qubits", "model", "qubits", int, None, "default: as many as encoder and classes need"),
+    ("--blocks", "model", "blocks", int, None, "repetitions of the ansatz; default 3"),
+    ("--executor", "executor", "kind", str, ("exact", "noisy", "chip"), "default noisy with a device, else exact"),
+    ("--device", "executor", "device", str, None, "stored calibration by name, or a JSON file"),
+    ("--shots", "executor", "shots", int, None, "executions of each circuit; default 1024, exact: none"),
+    ("--gradient", "gradient", "method", str, None, "parameter_shift, adjoint, spsa; default by the executor"),
+    ("--ratio", "gradient", "ratio", float, None, "prune: share of the weights that a pruned step leaves out"),
+    ("--accumulation-window", "gradient", "accumulation_window", int, None, "prune: full steps a stage; default 1"),
+    ("--pruning-window", "gradient", "pruning_window", int, None, "prune: pruned steps a stage; default 2"),
+    ("--optimizer", "train", "optimizer", str, ("adam", "adamw", "rmsprop", "sgd"), "default adam"),
+    ("--lr", "train", "lr", float, None, "learning rate; default 0.05"),
+    ("--steps", "train", "steps", int, None, "gradient steps; default 200"),
+    ("--batch-size", "train", "batch_size", int, None, "rows a step; default 32"),
+    ("--seed", "train", "seed", int, None, "of rows, weights, batches, shots and compiler; default 0"),
+    ("--schedule", "train", "schedule", str, ("cosine", "constant"), "of the learning rate; default cosine"),
+    ("--checkpoint-every", "train", "checkpoint_every", int, None, "steps; default 10"),
+    ("--evaluate-every", "train", "evaluate_every", int, None, "steps; default: the test set at the end only"),
+    ("--budget", "train", "budget", float, None, "QPU seconds that must not be exceeded"),
+    ("--run-dir", "train", "run_dir", str, None, "keeps metrics and checkpoints; default: nothing is kept"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.showwarning = _show_warning
+            result, text = COMMANDS[options.command](options)
+    except QonchipError as error:
+        return _fail("\n".join([str(error), *getattr(error, "__notes__", [])]), error.exit_code)
+    except KeyboardInterrupt as error:
+        return _fail(str(error) or "stopped.", FAILED)
+    except Exception as error:
+        if os.environ.get("QTRAIN_TRACEBACK"):
+            traceback.print_exc()
+        return _fail(
+            f"unexpected {type(error).__name__}: {error}. This is a bug; set QTRAIN_TRACEBACK=1 for where it happened.",
+            FAILED,
+        )
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    print(json.dumps(result) if options.json else text)
+    return DONE
+
+
+def _train(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from qtrain.config import build
+    from qtrain.train import train_task
+
+    config = _config(options)
+    result = train_task(build(config), run_dir=config.train.run_dir, progress=_progress(options))
+    return _result(result)
+
+
+def _resume(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from qtrain.resume import resume
+
+    return _result(
+        resume(
+            options.run,
+            allow_changed_environment=options.allow_changed_environment,
+            progress=_progress(options),
+        )
+    )
+
+
+def _result(result: Any) -> tuple[dict[str, Any], str]:
+    spent = result.ledger
+    values = {
+        "steps": result.steps,
+        "stopped": result.stopped,
+        "loss": result.losses[-1] if result.losses else None,
+        "accuracy": result.accuracies[-1] if result.accuracies else None,
+        "test_accuracy": result.test_accuracy,
+        "circuits": spent.circuits,
+        "shots": spent.shots,
+        "qpu_seconds": spent.qpu_seconds,
+        "run_dir": None if result.run_dir is None else str(result.run_dir),
+        "weights_sha256": result.weights_sha256,
+    }
+    lines = [f"{result.steps} steps, {result.stopped}" + (" used up" if result.stopped == "budget" else "")]
+    if result.losses:
+        lines.append(f"batch loss {result.losses[-1]:.4f}, batch accuracy {result.accuracies[-1]:.3f}")
+    if result.test_accuracy is not None:
+        lines.append(f"test accuracy {result.test_accuracy:.3f}")
+    lines.append(_spent(spent.circuits, spent.shots, spent.qpu_seconds))
+    if result.run_dir is not None:
+        lines.append(f"kept in {result.run_dir}")
+    return values, "\n".join(lines)
+
+
+def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from qtrain.errors import ConfigError
+    from qtrain.resume import open_run
+    from qtrain.train import evaluate
+
+    trainer = open_run(options.run)
+    rows = trainer.task.train_set if options.rows == "train" else trainer.task.test_set
+    if rows is None:
+        raise ConfigError(f"{options.run} has no test set. Use --rows train.")
+    loss, accuracy = evaluate(trainer.layer, rows, loss=trainer.task.loss)
+    values = {"run_dir": options.run, "step": trainer.done, "rows": len(rows), "loss": loss, "accuracy": accuracy}
+    return (
+        values,
+        f"{rows.name}, {len(rows)} rows, after {trainer.done} steps: accuracy {accuracy:.3f}, loss {loss:.4f}",
+    )
+
+
+def _cost(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from qtrain.billing import price, total_bill
+    from qtrain.config import build
+    from qtrain.layer import QuantumLayer
+
+    task = build(_config(options), dry=True)
+    layer = QuantumLayer(task.model, task.executor, task.gradient)
+    device = getattr(task.executor, "device", None)
+    least, most = total_bill(task, layer.program)
+    values: dict[str, Any] = {"device": None if device is None else device.name, "steps": task.settings.steps}
+    lines = []
+    for name, bill in (("least", least), ("most", most)):
+        usd = price(bill, device)
+        values[name] = {"circuits": bill.circuits, "shots": bill.shots, "qpu_seconds": bill.qpu_seconds, "usd": usd}
+        money = "" if usd is None else f", {usd:,.2f} USD"
+        lines.append(_spent(bill.circuits, bill.shots, bill.qpu_seconds) + money)
+    exact = least == most
+    head = f"{task.settings.steps} steps" + ("" if device is None else f" on {device.name}")
+    text = f"{head}: {lines[1]}" if exact else f"{head}, at least: {lines[0]}\n{head}, at most: {lines[1]}"
+    return values, text
+
+
+def _status(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from qtrain.report import status
+
+    values = status(options.run)
+    text = "\n".join(f"{name}: {'-' if value is None else value}" for name, value in values.items())
+    return values, text
+
+
+def _report(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from qtrain.report import picture, status, table
+
+    target = picture(options.run, options.output or Path(options.run) / "report.png")
+    return {**status(options.run), "picture": str(target)}, f"{table(options.run)}\npicture: {target}"
+
+
+COMMANDS = {
+    "train": _train,
+    "resume": _resume,
+    "evaluate": _evaluate,
+    "cost": _cost,
+    "status": _status,
+    "report": _report,
+}
+
+
+def _config(options: argparse.Namespace) -> Any:
+    from qtrain.config import read_config_file
+
+    overrides = {}
+    for flag, section, key, *_ in OPTIONS:
+        value = getattr(options, flag[2:].replace("-", "_"))
+        if value is not None:
+            overrides[section, key] = value
+    return read_config_file(options.config, overrides)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="qtrain", description="Trains quantum circuits on a chip's noise model.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
+        return added
+
+    train = command("train", "Train a classifier; a flag overrides the configuration file.")
+    cost = command("cost", "What a training would spend on the device; runs nothing.")
+    train.add_argument("config", nargs="?", metavar="CONFIG.toml", help="options in a file; see qtrain/config.py")
+    cost.add_argument("config", nargs="?", metavar="CONFIG.toml", help="as for train")
+    for added in (train, cost):
+        for flag, section, key, kind, choices, text in OPTIONS:
+            metavar = None if choices else key.upper()
+            added.add_argument(flag, type=kind, choices=choices, metavar=metavar, help=f"{text} [{section}.{key}]")
+    resume = command("resume", "Go on with a run, exactly as if it had never stopped.")
+    resume.add_argument(
+        "--allow-changed-environment", action="store_true", help="although versions changed; last bits may differ"
+    )
+    for added in (train, resume):
+        added.add_argument("--quiet", action="store_true", help="no progress bar")
+    evaluate = command("evaluate", "Loss and accuracy of a run's last checkpoint.")
+    evaluate.add_argument("--rows", choices=("test", "train"), default="test", help="which rows; default test")
+    report = command("report", "Table and picture of loss and accuracy.")
+    report.add_argument("-o", "--output", metavar="FILE", help="picture; default RUN/report.png")
+    for added in (resume, evaluate, command("status", "Where a run stands."), report):
+        added.add_argument("run", metavar="RUN", help="a run directory")
+    return parser
+
+
+def _progress(options: argparse.Namespace) -> bool | None:
+    return False if options.quiet else None
+
+
+def _spent(circuits: int, shots: int, qpu_seconds: float) -> str:
+    return f"{circuits:,} circuits, {shots:,} shots, {qpu_seconds:,.1f} QPU seconds"
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"qtrain: {message}", file=sys.stderr)
+    return code
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"qtrain: warning: {message}", file=sys.stderr)
+
+
+def _stop(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

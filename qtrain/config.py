@@ -1,0 +1,254 @@
+"""Configuration: a TOML file and command-line options -> a Task. Unknown keys and wrong types are refused by name.
+
+[data]      source = "digits" | "rows.csv" | "rows.npz"   label   scale = "none" | "minmax"   test_fraction
+[model]     encoder   ansatz   qubits   blocks
+[executor]  kind = "exact" | "noisy" | "chip"   device   shots   effort
+[gradient]  method   ratio   accumulation_window   pruning_window
+[train]     optimizer lr steps batch_size seed schedule checkpoint_every evaluate_every budget run_dir
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from qiskit import QuantumCircuit
+
+from qcompile.calibration import load_device
+from qtrain import ansatze, datasets, encoders, gradients
+from qtrain.datasets import Dataset
+from qtrain.encoders import Built
+from qtrain.errors import ConfigError, DataError
+from qtrain.executors.base import Executor
+from qtrain.gradients.base import GradientMethod
+from qtrain.model import QuantumModel
+from qtrain.record import make_executor
+from qtrain.settings import Settings
+from qtrain.task import Task
+
+ENCODERS = ("angle", "ry_rz_rx_ry", "zz_feature_map")
+ANSATZE = ("rzz_ring", "rzz_ry", "u3cu3", "efficient_su2")
+DEFAULT_SHOTS = 1024
+DEFAULT_BLOCKS = 3
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class DataSection(_Section):
+    """Where the rows come from. `scale` "minmax" maps columns to [0, pi]; "none" takes values as angles, rad."""
+
+    source: str = "digits"
+    label: str | None = None
+    scale: Literal["none", "minmax"] = "none"
+    test_fraction: float = 0.25
+
+
+class ModelSection(_Section):
+    """The circuit. Left out: an encoder that fits the data, and as many qubits as it and the classes need."""
+
+    encoder: Literal["angle", "ry_rz_rx_ry", "zz_feature_map"] | None = None
+    ansatz: Literal["rzz_ring", "rzz_ry", "u3cu3", "efficient_su2"] = "rzz_ring"
+    qubits: int | None = Field(default=None, ge=1)
+    blocks: int = Field(default=DEFAULT_BLOCKS, ge=1)
+
+
+class ExecutorSection(_Section):
+    """Who evaluates. Left out: noisy where a device is named, else exact. Shots: 1024 if noisy, none if exact."""
+
+    kind: Literal["exact", "noisy", "chip"] | None = None
+    device: str | None = None
+    shots: int | None = None
+    effort: Literal["fast", "normal", "best"] = "normal"
+
+
+class GradientSection(_Section):
+    """A method as it names itself; a ratio wraps it in `prune`. Left out: adjoint if exact without shots."""
+
+    method: str | None = None
+    ratio: float | None = None
+    accumulation_window: int | None = None
+    pruning_window: int | None = None
+
+
+class TrainSection(_Section):
+    """`qtrain.settings.Settings`, which checks the values, and where the run is kept."""
+
+    optimizer: str = "adam"
+    lr: float = 0.05
+    steps: int = 200
+    batch_size: int = 32
+    seed: int = 0
+    schedule: str = "cosine"
+    checkpoint_every: int = 10
+    evaluate_every: int | None = None
+    budget: float | None = None
+    run_dir: str | None = None
+
+
+class Config(_Section):
+    """A whole configuration, checked for keys and types."""
+
+    data: DataSection = DataSection()
+    model: ModelSection = ModelSection()
+    executor: ExecutorSection = ExecutorSection()
+    gradient: GradientSection = GradientSection()
+    train: TrainSection = TrainSection()
+
+    @property
+    def kind(self) -> str:
+        """exact, noisy or chip."""
+        return self.executor.kind or ("noisy" if self.executor.device else "exact")
+
+    @property
+    def shots(self) -> int | None:
+        """Of each circuit; None: exact expectations."""
+        return DEFAULT_SHOTS if self.executor.shots is None and self.kind != "exact" else self.executor.shots
+
+
+def read_config_file(path: str | Path | None, overrides: Mapping[tuple[str, str], Any]) -> Config:
+    """The file's values, or defaults, with (section, key) overrides on top. A path in the file is relative to it.
+
+    Raises: ConfigError: no such file, no TOML, an unknown key, a wrong type; names file and key.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        values = _toml(Path(path))
+        source = values.get("data", {}).get("source") if isinstance(values.get("data", {}), dict) else None
+        if isinstance(source, str) and source != "digits":
+            values["data"]["source"] = str(Path(path).parent / source)
+    for (section, key), value in overrides.items():
+        if not isinstance(values.setdefault(section, {}), dict):
+            raise ConfigError(f"{path}: {section} = {values[section]!r}. Expected a table: [{section}].")
+        values[section][key] = value
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        rule = "is no known key" if first["type"] == "extra_forbidden" else f"= {first['input']!r}: {first['msg']}"
+        raise ConfigError(
+            f"{path or 'options'}: {place} {rule}. See `qtrain train --help` for keys and their values."
+        ) from None
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file. Expected a TOML configuration.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}). Expected a TOML configuration.") from None
+
+
+def build(config: Config, *, dry: bool = False) -> Task:
+    """The task that a configuration describes; `dry`: on an executor that only counts.
+
+    Raises: ConfigError, DataError, ModelError, UnknownDeviceError.
+    """
+    if config.kind == "chip" and not dry:
+        raise ConfigError(
+            "executor 'chip': running on a chip comes in a later release. "
+            "Use --executor noisy --device D for its noise model, or `qtrain cost` for its bill."
+        )
+    settings = Settings(**{f.name: getattr(config.train, f.name) for f in fields(Settings)})
+    gradient = make_gradient(config)
+    train_set, test_set = make_data(config)
+    model = make_model(config, train_set)
+    return Task(model, train_set, test_set, make_named_executor(config, dry), gradient, settings)
+
+
+def make_named_executor(config: Config, dry: bool) -> Executor:
+    """The executor of a configuration. An exact one leaves a device aside."""
+    device = None
+    if config.kind != "exact":
+        if config.executor.device is None:
+            raise ConfigError(f"executor {config.kind!r} needs a device. Add --device, e.g. --device ibm_manila.")
+        device = load_device(config.executor.device)
+    if dry:
+        from qtrain.executors.dry_run import DryRun
+
+        return DryRun(device, shots=config.shots, seed=config.train.seed, effort=config.executor.effort)
+    if device is None:
+        return make_executor("ExactSimulator", None, shots=config.shots)
+    return make_executor(
+        "NoisySimulator", device, shots=config.shots, seed=config.train.seed, effort=config.executor.effort
+    )
+
+
+def make_gradient(config: Config) -> GradientMethod:
+    """The gradient method of a configuration; windows without a ratio are refused, since they would do nothing."""
+    section = config.gradient
+    default = "adjoint()" if config.kind == "exact" and config.shots is None else "parameter_shift()"
+    method = gradients.from_name(section.method or default)
+    windows = {k: v for k in ("accumulation_window", "pruning_window") if (v := getattr(section, k)) is not None}
+    if section.ratio is None:
+        if windows:
+            raise ConfigError(f"gradient.{next(iter(windows))} without gradient.ratio prunes nothing. Add --ratio.")
+        return method
+    return gradients.prune(method, ratio=section.ratio, **windows)
+
+
+def make_data(config: Config) -> tuple[Dataset, Dataset]:
+    """(training, test) rows. Raises: DataError: also where unscaled values cannot be meant as angles."""
+    section = config.data
+    if section.source == "digits":
+        if section.label is not None or section.scale != "none":
+            raise ConfigError("data.label and data.scale are for files. digits is labelled, and scaled to [0, pi].")
+        return datasets.digits(config.train.seed)
+    rows = datasets.load(section.source, label=section.label)
+    train, test = datasets.split(rows, test_fraction=section.test_fraction, seed=config.train.seed)
+    if section.scale == "minmax":
+        train, test = datasets.scaled(train, test)
+    elif np.abs(rows.x).max() > 2 * np.pi:
+        row, column = np.unravel_index(np.abs(rows.x).argmax(), rows.x.shape)
+        raise DataError(
+            f"{rows.name}: feature {column} of row {row} is {rows.x[row, column]}, as an angle more than a full turn. "
+            'Scale the columns to [0, pi] with scale = "minmax" (--scale minmax), or bring them to radians.'
+        )
+    return train, test
+
+
+def make_model(config: Config, data: Dataset) -> QuantumModel:
+    """Encoder and ansatz, Z of qubit k for class k."""
+    section, count, classes = config.model, data.num_features, data.num_classes
+    encoder = section.encoder
+    if encoder is None:
+        encoder = "ry_rz_rx_ry" if count % 4 == 0 and count // 4 >= classes else "angle"
+    encoding, features = _encoder(encoder, count)
+    num_qubits = section.qubits or max(encoding.num_qubits, classes)
+    if num_qubits < max(encoding.num_qubits, classes):
+        raise ConfigError(
+            f"model.qubits = {num_qubits}. {data.name} needs {encoding.num_qubits} for {count} features with "
+            f"encoder {encoder!r}, and {classes} for its classes. Expected the larger of the two at least."
+        )
+    ansatz, weights = _ansatz(section.ansatz, num_qubits, section.blocks)
+    circuit = QuantumCircuit(num_qubits)
+    circuit.compose(encoding, range(encoding.num_qubits), inplace=True)
+    circuit.compose(ansatz, inplace=True)
+    return QuantumModel(
+        circuit, features=features, weights=weights, observables=[f"Z{qubit}" for qubit in range(classes)]
+    )
+
+
+def _encoder(name: str, num_features: int) -> Built:
+    if name == "ry_rz_rx_ry":
+        if num_features % 4:
+            raise ConfigError(
+                f"encoder 'ry_rz_rx_ry' takes 4 features a qubit; the data has {num_features}. "
+                "Expected a multiple of 4, or encoder 'angle'."
+            )
+        return encoders.ry_rz_rx_ry(num_features // 4)
+    return encoders.angle_encoder(num_features) if name == "angle" else encoders.zz_feature_map(num_features)
+
+
+def _ansatz(name: str, num_qubits: int, blocks: int) -> Built:
+    if name == "efficient_su2":
+        return ansatze.efficient_su2(num_qubits, reps=blocks)
+    return {"rzz_ring": ansatze.rzz_ring, "rzz_ry": ansatze.rzz_ry, "u3cu3": ansatze.u3cu3}[name](num_qubits, blocks)

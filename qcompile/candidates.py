@@ -1,4 +1,4 @@
-"""Candidates of one compilation: routed circuits, moved over the chip, in native gates, ranked by estimated fidelity."""
+"""Candidates of one compilation: routed circuits, moved over the chip, in native gates, ranked by the estimate."""
 
 from __future__ import annotations
 
@@ -76,9 +76,7 @@ class Plan:
 
     def on(self, where: Mapping[int, int]) -> Plan:
         """The same plan with physical qubit p replaced by where[p]; wires that nothing touches are dropped."""
-        operations = tuple(
-            o._replace(qubits=tuple(where[q] for q in o.qubits if q in where)) for o in self.operations
-        )
+        operations = tuple(o._replace(qubits=tuple(where[q] for q in o.qubits if q in where)) for o in self.operations)
         moves = {where[a]: where[b] for a, b in self.moves.items() if a in where and b in where}
         return Plan(operations, Layout(tuple(where[p] for p in self.layout.physical)), moves, self.swaps)
 
@@ -138,9 +136,9 @@ def native_steps(
 
 
 def relocations(problem: Problem, candidate: Candidate, seed: int) -> list[tuple[float, Plan]]:
-    """The cheapest other places of a plan, each with its price: -log of gate, idle and readout survival, to first order.
+    """The cheapest other places of a plan, each with its price: -log of gate, idle and readout survival.
 
-    The price is additive over couplers and qubits, so thousands of places are compared at once; the caller estimates
+    The price is a first-order sum over couplers and qubits, so thousands of places are compared at once; the caller estimates
     the best few in full.
     """
     plan, device = candidate.plan, problem.device
@@ -167,9 +165,7 @@ def relocations(problem: Problem, candidate: Candidate, seed: int) -> list[tuple
     for v in problem.measured:
         prices += _READOUT_WEIGHT * readout[found[:, column[plan.final_layout.physical[v]]]]
     chosen = np.argsort(prices, kind="stable")[:_ESTIMATED]
-    return [
-        (float(prices[k]), plan.on({p: int(found[k, i]) for p, i in column.items()})) for k in chosen
-    ]
+    return [(float(prices[k]), plan.on({p: int(found[k, i]) for p, i in column.items()})) for k in chosen]
 
 
 def _one_qubit_loss(device: Device, qubit: int) -> float:

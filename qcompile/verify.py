@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from qcompile.compiled import CompiledCircuit
 
 SIMULATED_QUBITS = 12
-QCEC_TIMEOUT = 120.0  # s
+QCEC_DEADLINE = 120.0  # s
 _TOLERANCE = 1e-7  # distance of the two final states; rounding of 10^4 gates stays below 1e-9
 _ANGLE_SLACK = 1e-9  # rad
 
@@ -112,16 +112,14 @@ def assert_equivalent(original: CircuitLike, compiled: CompiledCircuit, *, seed:
     start = [position[p] for p in compiled.initial_layout.physical]
     end = [position[p] for p in compiled.final_layout.physical]
     if len(start) != virtual.num_qubits:
-        raise NotEquivalentError(
-            f"{virtual.name}: {virtual.num_qubits} qubits, but the layout places {len(start)}."
-        )
+        raise NotEquivalentError(f"{virtual.name}: {virtual.num_qubits} qubits, but the layout places {len(start)}.")
     _check_measurements(virtual, mapped, end)
     rng = np.random.default_rng(seed)
     for _ in range(2 if names else 1):
         point = {name: float(rng.uniform(-np.pi, np.pi)) for name in sorted(names)}
         a, b = _bound(virtual, point), _bound(mapped, point)
         if max(a.num_qubits, b.num_qubits) > SIMULATED_QUBITS:
-            _compare_by_qcec(a, b, start, end)
+            _compare_by_qcec(a, b, start, _wire_permutation(compiled))
         else:
             _compare_by_simulation(_defer(a), _defer(b), start, end, rng)
 
@@ -237,11 +235,15 @@ def _distance(ours: NDArray[np.complex128], theirs: NDArray[np.complex128]) -> f
     return float(np.linalg.norm(ours @ (left @ right) - theirs))
 
 
-def _compare_by_qcec(a: QuantumCircuit, b: QuantumCircuit, start: list[int], end: list[int]) -> None:
-    """Both on equally many wires: virtual qubit v enters and leaves on wire v; the rest enters as |0>, unread."""
+def _compare_by_qcec(a: QuantumCircuit, b: QuantumCircuit, start: list[int], ends: dict[int, int]) -> None:
+    """Both on equally many wires, the routing undone by SWAPs: then they are one unitary, up to a global phase.
+
+    Args:
+        start: wire of `b` that virtual qubit v enters on.
+        ends: wire of `b` that the content of each wire leaves on, spare qubits included.
+    """
     try:
-        from mqt import qcec
-        from mqt.core import load
+        from mqt.qcec.verify_hard_timeout import verify_with_hard_timeout
     except ImportError as error:
         raise MissingExtraError(
             f"{b.num_qubits} qubits: beyond {SIMULATED_QUBITS} equivalence is checked by mqt.qcec, which is not "
@@ -252,30 +254,29 @@ def _compare_by_qcec(a: QuantumCircuit, b: QuantumCircuit, start: list[int], end
             f"{b.num_qubits} qubits with mid-circuit measurement or reset: only up to {SIMULATED_QUBITS} qubits can be "
             "checked. Verify the parts between them one by one."
         )
-    count, width = len(start), max(a.num_qubits, b.num_qubits)
     enter = [*start, *(w for w in range(b.num_qubits) if w not in set(start))]
     wire_of = {w: i for i, w in enumerate(enter)}
     both = []
-    for circuit, wires in ((a, list(range(count))), (b, [wire_of[w] for w in range(b.num_qubits)])):
-        plain = QuantumCircuit(width)
+    for circuit, wires in ((a, list(range(a.num_qubits))), (b, [wire_of[w] for w in range(b.num_qubits)])):
+        plain = QuantumCircuit(max(a.num_qubits, b.num_qubits))
         for instruction in circuit.data:
             if instruction.operation.name not in ("measure", "barrier", "delay"):
                 plain.append(instruction.operation, [wires[circuit.find_bit(q).index] for q in instruction.qubits])
-        both.append(plain)
-    at = [wire_of[w] for w in end]  # wire of virtual qubit v at the end; carry it home
-    for v in range(count):
-        if at[v] != v:
-            both[1].swap(v, at[v])
-            at = [at[v] if w == v else w for w in at]
-    loaded = []
-    for plain in both:
-        known = transpile(plain, basis_gates=[*ONE_QUBIT_BASIS, "cx", "cz", "ecr", "swap"], optimization_level=0)
-        computation = load(known)
-        for wire in range(count, width):
-            computation.set_circuit_qubit_ancillary(wire)
-            computation.set_circuit_qubit_garbage(wire)
-        loaded.append(computation)
-    verdict = qcec.verify(*loaded, timeout=QCEC_TIMEOUT).equivalence.name
+        both.append(transpile(plain, basis_gates=[*ONE_QUBIT_BASIS, "cx", "cz", "ecr", "swap"], optimization_level=0))
+    at = {wire_of[w]: wire_of[end] for w, end in ends.items()}  # content of wire i is now on wire at[i]: carry it home
+    for home in sorted(at):
+        away = at[home]
+        if away != home:
+            both[1].swap(home, away)
+            at = {k: away if v == home else v for k, v in at.items()}
+            at[home] = home
+    try:
+        verdict = verify_with_hard_timeout(both[0], both[1], QCEC_DEADLINE)["equivalence"]
+    except (TimeoutError, RuntimeError) as error:
+        raise VerificationError(
+            f"mqt.qcec came to no verdict on {both[1].num_qubits} qubits: {error}. "
+            "Verify fewer layers or a part of the circuit."
+        ) from error
     if verdict in ("equivalent", "equivalent_up_to_global_phase", "equivalent_up_to_phase"):
         return
     if verdict == "not_equivalent":
@@ -284,6 +285,22 @@ def _compare_by_qcec(a: QuantumCircuit, b: QuantumCircuit, start: list[int], end
             "If it was edited after compiling, compile the edited original."
         )
     raise VerificationError(
-        f"mqt.qcec came to no verdict on {width} qubits within {QCEC_TIMEOUT} s ({verdict}). "
-        "Verify a part of the circuit, or fewer layers of it."
+        f"mqt.qcec came to no verdict on {both[1].num_qubits} qubits ({verdict}). "
+        "Verify fewer layers or a part of the circuit."
     )
+
+
+def _wire_permutation(compiled: CompiledCircuit) -> dict[int, int]:
+    """Active wire -> active wire where its content leaves; spare qubits go by Qiskit's own layout."""
+    position = {p: i for i, p in enumerate(compiled.active_qubits)}
+    layout = compiled.circuit.layout
+    moved = {}
+    if layout is not None and layout.final_layout is not None:
+        moved = {p: layout.final_layout[q] for p, q in enumerate(compiled.circuit.qubits)}
+    ends = {position[p]: position[q] for p, q in zip(compiled.initial_layout.physical, compiled.final_layout.physical)}
+    free = sorted(set(position.values()) - set(ends.values()))
+    for p in compiled.active_qubits:
+        if position[p] not in ends:
+            wanted = position.get(moved.get(p, p), -1)
+            ends[position[p]] = free.pop(free.index(wanted) if wanted in free else 0)
+    return ends

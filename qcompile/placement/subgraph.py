@@ -32,7 +32,8 @@ def place(circuit: QuantumCircuit, device: Device, seed: int) -> Iterator[Placem
     prices = np.zeros(len(found))
     table = edge_table(device, "error")
     for a, b in pattern.edges:
-        prices -= pattern.edges[a, b]["count"] * np.log1p(-np.minimum(table[found[:, columns[a]], found[:, columns[b]]], 1 - 1e-9))
+        errors = np.minimum(table[found[:, columns[a]], found[:, columns[b]]], 1 - 1e-9)
+        prices -= pattern.edges[a, b]["count"] * np.log1p(-errors)
     for row in np.argsort(prices, kind="stable")[:_PROPOSALS]:
         yield Placement(Layout(tuple(int(p) for p in found[row])), device.components[0])
 
@@ -102,4 +103,3 @@ def edge_table(device: Device, attribute: str) -> NDArray[np.float64]:
     for a, b in device.graph.edges:
         table[a, b] = table[b, a] = device.graph.edges[a, b][attribute]
     return table
-

@@ -1,0 +1,182 @@
+"""The noise model is Qiskit Aer's, on the active qubits, with our delays: probabilities agree to 1e-9."""
+
+import math
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Delay, Parameter, ParameterVector
+from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.providers import BackendV2, Options
+from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import InstructionProperties, QubitProperties, Target
+from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel, ReadoutError
+
+from qcompile.calibration import load_device
+from qcompile.compiled import compact
+from qcompile.schedule import pad
+from qtrain.executors.noisy import NoisySimulator
+from qtrain.noise import measured_circuit
+
+CHIPS = ("ibm_manila", "ibm_jakarta", "ibm_guadalupe", "ibm_torino")
+KEY = (0, 0, 0)
+
+
+class ActiveQubits(BackendV2):
+    """The active qubits of a device as a Qiskit backend, gates and relaxation as calibrated."""
+
+    def __init__(self, device, active):
+        super().__init__(name=device.name)
+        index = {p: i for i, p in enumerate(active)}
+        times = [device.qubits[p].relaxation for p in active]
+        self._target = Target(
+            num_qubits=len(active),
+            dt=device.timing.dt,
+            qubit_properties=[QubitProperties(t1=a, t2=b, frequency=5e9) for a, b in times],
+        )
+        library = get_standard_gate_name_mapping()
+        entries = {}
+        for (name, qubits), gate in device.gates.items():
+            if name in library and set(qubits) <= set(index) and device.is_live(name, qubits):
+                place = tuple(index[q] for q in qubits)
+                entries.setdefault(name, {})[place] = InstructionProperties(gate.duration, gate.error)
+        for name in ("delay", "measure", "reset"):
+            entries.pop(name, None)
+        for name, properties in entries.items():
+            self._target.add_instruction(library[name], properties)
+        self._target.add_instruction(Delay(Parameter("t")), {(i,): InstructionProperties() for i in range(len(active))})
+
+    @property
+    def target(self):
+        return self._target
+
+    @property
+    def max_circuits(self):
+        return None
+
+    @classmethod
+    def _default_options(cls):
+        return Options()
+
+    def run(self, run_input, **options):
+        raise NotImplementedError
+
+
+def aer_probabilities(program, values, basis):
+    """[2^m] of the measured bits, without readout error, from Aer's density matrix."""
+    compiled = program.compiled
+    padded = pad(measured_circuit(compiled, program.measurement.bases[basis]), compiled.device)
+    circuit = compact(padded, compiled.active_qubits)
+    circuit.remove_final_measurements()
+    circuit = circuit.assign_parameters({p: values[p.name] for p in circuit.parameters})
+    circuit.save_density_matrix()
+    noise = NoiseModel.from_backend(
+        ActiveQubits(compiled.device, compiled.active_qubits), temperature=0, readout_error=False
+    )
+    simulator = AerSimulator(method="density_matrix", noise_model=noise)
+    density = simulator.run(circuit).result().data()["density_matrix"]
+    return density.probabilities(list(program.measurement.bases[basis].qubits))
+
+
+def random_circuit(n, gates, rng):
+    """Features, weights, expressions and fixed gates at random; observables in all three bases."""
+    x, w = ParameterVector("x", 3), ParameterVector("w", 4)
+    circuit = QuantumCircuit(n)
+    for _ in range(gates):
+        angle = [float(rng.uniform(-3, 3)), x[int(rng.integers(3))] * 0.7, 2 * w[int(rng.integers(4))] + 1][
+            int(rng.integers(3))
+        ]
+        one = int(rng.integers(n))
+        a, b = (int(q) for q in rng.choice(n, 2, replace=False))
+        match int(rng.integers(8)):
+            case 0:
+                circuit.rx(angle, one)
+            case 1:
+                circuit.ry(angle, one)
+            case 2:
+                circuit.u(angle, 0.3, angle, one)
+            case 3:
+                circuit.rzz(angle, a, b)
+            case 4:
+                circuit.crx(angle, a, b)
+            case 5:
+                circuit.h(one)
+            case 6:
+                circuit.cx(a, b)
+            case 7:
+                circuit.t(one)
+    present = circuit.parameters
+    features, weights = [p for p in x if p in present], [p for p in w if p in present]
+    observables = [SparsePauliOp(label * n) for label in "ZXY"] + [SparsePauliOp("Z" + "I" * (n - 1))]
+    return circuit, features, weights, observables
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("number", range(5))
+def test_probabilities_of_random_compiled_circuits_equal_those_of_aer(chip, number):
+    rng = np.random.default_rng([number, CHIPS.index(chip)])
+    n = 2 + number % 3
+    circuit, features, weights, observables = random_circuit(n, 8 + 2 * number, rng)
+    executor = NoisySimulator(load_device(chip), shots=None, effort="fast", readout_error=False)
+    program = executor.prepare(circuit, observables, features=features, weights=weights)
+    x, w = rng.uniform(-3, 3, len(features)), rng.uniform(-3, 3, len(weights))
+    angles = program.angles(x[None], w)
+    values = {p.name: float(v) for p, v in zip([*features, *weights], [*x, *w])}
+    for basis in range(program.num_bases):
+        expected = aer_probabilities(program, values, basis)
+        found = executor.probabilities(program, angles, basis)[0]
+        assert np.abs(found - expected).max() < 1e-9
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_two_sided_readout_error_equals_that_of_aer(chip):
+    device = load_device(chip)
+    rng = np.random.default_rng(CHIPS.index(chip))
+    circuit, features, weights, observables = random_circuit(3, 12, rng)
+    executor = NoisySimulator(device, shots=None, effort="fast")
+    program = executor.prepare(circuit, observables, features=features, weights=weights)
+    x, w = rng.uniform(-3, 3, len(features)), rng.uniform(-3, 3, len(weights))
+    angles = program.angles(x[None], w)
+    values = {p.name: float(v) for p, v in zip([*features, *weights], [*x, *w])}
+    for number, basis in enumerate(program.measurement.bases):
+        expected = aer_probabilities(program, values, number).reshape([2] * len(basis.qubits))
+        for bit, qubit in enumerate(basis.qubits):
+            readout = device.qubits[program.compiled.active_qubits[qubit]].readout
+            assert readout.p1_given_0 != readout.p0_given_1
+            error = ReadoutError(
+                [[1 - readout.p1_given_0, readout.p1_given_0], [readout.p0_given_1, 1 - readout.p0_given_1]]
+            )
+            axis = len(basis.qubits) - 1 - bit
+            expected = np.moveaxis(np.tensordot(error.probabilities.T, expected, axes=(1, axis)), 0, axis)
+        found = executor.probabilities(program, angles, number)[0]
+        assert np.abs(found - expected.reshape(-1)).max() < 1e-9
+
+
+def test_expectations_are_those_of_the_probabilities_read():
+    device = load_device("ibm_manila")
+    rng = np.random.default_rng(3)
+    circuit, features, weights, observables = random_circuit(3, 12, rng)
+    executor = NoisySimulator(device, shots=None, effort="fast")
+    program = executor.prepare(circuit, observables, features=features, weights=weights)
+    angles = program.angles(rng.uniform(-3, 3, (4, len(features))), rng.uniform(-3, 3, len(weights)))
+    values = executor.expectations(program, angles, key=KEY)
+    for column in range(3):
+        term = int(np.flatnonzero(program.measurement.coefficients[column])[0])
+        basis = next(i for i, b in enumerate(program.measurement.bases) if term in b.terms)
+        outcomes = np.arange(2 ** len(program.measurement.bases[basis].qubits))
+        parity = 1.0 - 2.0 * (np.bitwise_count(outcomes) % 2)
+        expected = executor.probabilities(program, angles, basis) @ parity
+        assert np.abs(values[:, column] - expected).max() < 1e-12
+
+
+def test_a_qubit_that_waits_decays_by_its_own_t1():
+    device = load_device("ibm_manila")
+    circuit = QuantumCircuit(1)
+    circuit.x(0)
+    circuit.delay(50, 0, unit="us")
+    executor = NoisySimulator(device, shots=None, readout_error=False)
+    program = executor.prepare(circuit, [SparsePauliOp("Z")])
+    qubit = device.qubits[program.compiled.active_qubits[0]]
+    value = executor.expectations(program, np.zeros((1, 0)), key=KEY)[0, 0]
+    assert value == pytest.approx(1 - 2 * math.exp(-50e-6 / qubit.t1), abs=2e-3)

@@ -103,11 +103,13 @@ class Comparison:
 
     def table(self) -> Table:
         """A rich table; print it with `rich.print`."""
+        from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
         table = Table(title=self._title(), caption=_CAPTION, title_justify="left", caption_justify="left")
+        table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
         for column in _COLUMNS:
-            table.add_column(column, justify="left" if column == "mapped by" else "right")
+            table.add_column(column, justify="left" if column == "mapped by" else "right", no_wrap=True)
         for row in self.rows:
             table.add_row(*_cells(row), style="bold" if row.name == "qcompile" else None)
         return table
@@ -115,7 +117,7 @@ class Comparison:
     def __str__(self) -> str:
         from rich.console import Console
 
-        console = Console(width=120, color_system=None)
+        console = Console(width=100, color_system=None)
         with console.capture() as text:
             console.print(self.table())
         return text.get()
@@ -134,11 +136,12 @@ class Comparison:
 
 
 _COLUMNS = (
-    "mapped by", "state fidelity", "Hellinger", "success (ESP)", "2q gates", "SWAPs", "depth", "duration µs",
-    "QPU s", "USD", "compile s",
+    "mapped by", "state\nfid.", "Hell.\nfid.", "ESP", "2q\ngates", "swap", "depth", "time\nµs", "QPU\ns", "USD",
+    "comp.\ns",
 )  # fmt: skip
 _CAPTION = (
-    "Estimates from calibration: upper bounds of what the chip does (drift, crosstalk and leakage are not in them)."
+    "State and Hellinger fidelity, success probability (ESP), native two-qubit gates, SWAPs.\n"
+    "Upper bounds: from calibration alone, without drift, crosstalk and leakage."
 )
 
 
@@ -289,7 +292,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         _count(row.two_qubit_gates),
         _count(row.swaps),
         _count(row.depth),
-        _shown(None if row.duration is None else row.duration * 1e6, ".2f"),
+        _shown(None if row.duration is None else row.duration * 1e6, ".1f"),
         _shown(row.qpu_seconds, ".2f"),
         _shown(row.usd, ".2f"),
         _shown(row.compile_seconds, ".2f"),

@@ -171,10 +171,11 @@ def estimate(circuit: QuantumCircuit, device: Device, values: Values = None, *, 
     table = parameter_draws(parameters, values, seed, circuit.name)
     steps = _steps(circuit, device, parameters, table)
     touched = sorted({q for s in steps if s.name not in ("barrier", "delay") for q in s.qubits})
-    if circuit.layout is not None:
-        virtual_at = list(circuit.layout.final_index_layout(filter_ancillas=True))
-    else:
+    layout = circuit.layout
+    if layout is None or not layout.initial_layout.get_registers():  # read from QASM, a layout names no virtual qubit
         virtual_at = touched
+    else:
+        virtual_at = list(layout.final_index_layout(filter_ancillas=True))
     return complete(circuit, device, steps, virtual_at, swaps=0)
 
 

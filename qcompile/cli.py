@@ -1,0 +1,323 @@
+"""`qcompile`: devices, show, compile, estimate, compare, import, draw.
+
+Exit code 0: done; 1: failed by an outside cause; 2: bad input or usage; 130: stopped by Ctrl-C. With --json standard
+output is one JSON document and nothing else; progress and errors go to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from qcompile import tables
+from qcompile.calibration import list_devices, load_device
+from qcompile.circuit import read_circuit
+from qcompile.compare import compare
+from qcompile.compile import ROUNDS, compile
+from qcompile.cost import cost, execution_cost
+from qcompile.draw import draw_comparison, draw_device
+from qcompile.errors import CalibrationError, InputError, QonchipError
+from qcompile.estimate import estimate
+from qcompile.imports import import_device
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from qiskit import QuantumCircuit
+
+DONE, FAILED, STOPPED = 0, 1, 130
+_PICTURES = (".png", ".svg", ".pdf")
+_CIRCUITS = (".qasm", ".qpy")
+_WIDTH = 120  # columns, where standard output is no terminal
+
+Answer = tuple[Any, list[Any]]
+"""What a command answers: plain values for --json, and what is printed without it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        values, printed = options.command(options)
+        _print(json.dumps(values, allow_nan=False) if options.json else printed)
+    except BrokenPipeError:  # whoever read our output has gone
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except QonchipError as error:
+        return _fail(str(error), error.exit_code)
+    except OSError as error:
+        return _fail(f"{error.filename or 'output'}: {error.strerror or error}.", FAILED)
+    except KeyboardInterrupt:
+        return _fail("stopped.", STOPPED)
+    except Exception as error:
+        if os.environ.get("QCOMPILE_TRACEBACK"):
+            traceback.print_exc()
+        return _fail(
+            f"unexpected {type(error).__name__}: {error}. This is a bug; QCOMPILE_TRACEBACK=1 shows where it happened.",
+            FAILED,
+        )
+    return DONE
+
+
+def _print(answer: str | list[Any]) -> None:
+    if isinstance(answer, str):
+        print(answer)
+    else:
+        console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, markup=False)
+        for part in answer:
+            console.print(part)
+    sys.stdout.flush()
+
+
+def _fail(message: str, code: int) -> int:
+    with suppress(OSError, ValueError):
+        print(f"qcompile: {message}", file=sys.stderr)
+    return code
+
+
+@contextmanager
+def _working(text: str) -> Iterator[Callable[[str], None]]:
+    """A spinner on standard error while something long runs, on a terminal only; call the value to change its text."""
+    with Console(stderr=True).status(text) as status:
+        yield lambda detail: status.update(f"{text}: {detail}")
+
+
+def _devices(options: argparse.Namespace) -> Answer:
+    del options
+    rows, broken = [], []
+    for stored in list_devices():
+        try:
+            rows.append(tables.stored_values(stored, load_device(stored.path)))
+        except CalibrationError as error:
+            broken.append({"file": str(stored.path), "error": str(error)})
+    printed = [tables.stored_table(rows), *(f"not readable: {entry['error']}" for entry in broken)]
+    return {"devices": rows, "unreadable": broken}, printed
+
+
+def _show(options: argparse.Namespace) -> Answer:
+    device = load_device(options.device)
+    return tables.device_values(device), [tables.device_table(device)]
+
+
+def _compile(options: argparse.Namespace) -> Answer:
+    _check_target(options.output, _CIRCUITS)
+    _check_target(options.picture, _PICTURES)
+    device, circuit = load_device(options.device), _read(options.circuit)
+    with _working(f"Compiling for {device.name}"):
+        compiled = compile(circuit, device, seed=options.seed, effort=options.effort, values=_values(options.values))
+    bill = cost(compiled, shots=options.shots)
+    values = tables.compiled_values(compiled) | {"seed": options.seed, "effort": options.effort, "cost": asdict(bill)}
+    places = ", ".join(f"q{v}→{p}" for v, p in enumerate(compiled.initial_layout.physical))
+    moved = compiled.final_layout != compiled.initial_layout
+    ends = ", ".join(f"q{v}→{p}" for v, p in enumerate(compiled.final_layout.physical)) if moved else "the same"
+    printed: list[Any] = [
+        tables.estimate_table(compiled.estimate, bill, f"{compiled.circuit.name} on {device.name}"),
+        f"layout: {places}; at the end {ends}",
+    ]
+    if options.output:
+        _write(options.output, _encoded(compiled.circuit, options.output))
+    if options.picture:
+        _write(options.picture, _rendered(draw_device(device, compiled), options.picture))
+    return _with_files(values, printed, options.output, options.picture)
+
+
+def _estimate(options: argparse.Namespace) -> Answer:
+    device, circuit = load_device(options.device), _read(options.circuit)
+    found = estimate(circuit, device, _values(options.values), seed=options.seed)
+    bill = execution_cost(device, found.duration, shots=options.shots)
+    values = {"circuit": circuit.name, "device": device.name}
+    values |= {"estimate": tables.estimate_values(found), "cost": asdict(bill)}
+    return values, [tables.estimate_table(found, bill, f"{circuit.name} on {device.name}")]
+
+
+def _compare(options: argparse.Namespace) -> Answer:
+    _check_target(options.picture, _PICTURES)
+    device, circuit = load_device(options.device), _read(options.circuit)
+    with _working(f"Mapping onto {device.name}") as tell:
+        comparison = compare(
+            circuit,
+            device,
+            seed=options.seed,
+            values=_values(options.values),
+            shots=options.shots,
+            effort=options.effort,
+            progress=tell,
+        )
+    if options.picture:
+        _write(options.picture, _rendered(draw_comparison(comparison), options.picture))
+    return _with_files(comparison.to_dict(), [comparison.table()], None, options.picture)
+
+
+def _import(options: argparse.Namespace) -> Answer:
+    found = import_device(
+        options.source, name=options.name, allow_missing=options.allow_missing, overwrite=options.force
+    )
+    values = {
+        "name": found.device.name,
+        "file": str(found.path),
+        "shadowed_by": found.shadowed_by,
+        "sha256": found.device.sha256,
+        "notes": list(found.device.notes),
+    }
+    printed: list[Any] = [tables.device_table(found.device), f"kept in {found.path}"]
+    if found.shadowed_by:
+        printed.append(f"Note: by its name {found.shadowed_by} is found first; load this one by its path.")
+    return values, printed
+
+
+def _draw(options: argparse.Namespace) -> Answer:
+    _check_target(options.output, _PICTURES)
+    device = load_device(options.device)
+    _write(options.output, _rendered(draw_device(device, color_by=options.color_by), options.output))
+    return _with_files({"device": device.name}, [], None, options.output)
+
+
+def _read(source: str) -> QuantumCircuit:
+    return read_circuit(sys.stdin.read() if source == "-" else Path(source))
+
+
+def _values(text: str | None) -> dict[str, float] | list[float] | None:
+    """Parameter values from `name=value,...`, `value,...` or a JSON file that holds an object or a list."""
+    if text is None:
+        return None
+    found: Any = text
+    try:
+        if text.endswith(".json"):
+            found = json.loads(Path(text).read_text(encoding="utf-8"))
+        elif "=" in text:
+            found = dict(pair.split("=", 1) for pair in text.split(","))
+        else:
+            found = text.split(",")
+        if isinstance(found, dict):
+            return {str(name).strip(): float(value) for name, value in found.items()}
+        return [float(value) for value in found]
+    except (ValueError, TypeError, OSError) as error:
+        raise InputError(
+            f"--values {text[:80]}: {error}. Expected a=0.1,b=0.2 or 0.1,0.2 (radians), or a .json file of either."
+        ) from None
+
+
+def _check_target(path: Path | None, suffixes: tuple[str, ...]) -> None:
+    """Refuses before any work what could not be written after it."""
+    if path is None:
+        return
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"{path}: unknown kind of file. Expected a name that ends in {' or '.join(suffixes)}.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}. Make it first.")
+
+
+def _encoded(circuit: QuantumCircuit, path: Path) -> bytes:
+    from qiskit import qasm3, qpy
+
+    if path.suffix.lower() == ".qasm":
+        return (qasm3.dumps(circuit) + "\n").encode()
+    buffer = io.BytesIO()
+    qpy.dump(circuit, buffer)
+    return buffer.getvalue()
+
+
+def _rendered(figure: Figure, path: Path) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix.lower()[1:])
+    return buffer.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes so that a reader sees the old file or the whole new one."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)  # mkstemp makes it private
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _with_files(values: dict[str, Any], printed: list[Any], output: Path | None, picture: Path | None) -> Answer:
+    for key, path in (("output", output), ("picture", picture)):
+        values[key] = None if path is None else str(path)
+        if path is not None:
+            printed.append(f"wrote {path}")
+    return values, printed
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="qcompile", description="Map quantum circuits onto real chips, and say what that costs."
+    )
+    parser.add_argument("--version", action="version", version=f"qonchip {version('qonchip')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace], Answer], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
+        command.set_defaults(command=run)
+        return command
+
+    def add_circuit(command: argparse.ArgumentParser) -> None:
+        command.add_argument("circuit", metavar="CIRCUIT", help="OpenQASM 2 or 3 file; - reads standard input")
+        command.add_argument("--device", required=True, metavar="D", help="stored calibration by name, or a JSON file")
+        command.add_argument("--seed", type=int, default=0, help="of every random choice; default 0")
+        command.add_argument(
+            "--values", metavar="V", help="parameter values: a=0.1,b=0.2 or 0.1,0.2, or a .json file; default 8 draws"
+        )
+        command.add_argument("--shots", type=int, default=4096, help="executions that the cost is for; default 4096")
+
+    def add_effort(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--effort", choices=tuple(ROUNDS), default="normal", help="default normal")
+
+    add("devices", _devices, "list the stored calibrations")
+    add("show", _show, "show one calibration").add_argument("device", metavar="DEVICE", help="name, or a JSON file")
+
+    command = add("compile", _compile, "map a circuit onto a device")
+    add_circuit(command)
+    add_effort(command)
+    command.add_argument(
+        "-o", "--output", type=Path, metavar="OUT", help="write the mapped circuit: .qasm (OpenQASM 3) or .qpy"
+    )
+    command.add_argument("--picture", type=Path, metavar="PNG", help="draw it on the chip: .png, .svg or .pdf")
+
+    add_circuit(add("estimate", _estimate, "estimate a circuit that is already on physical qubits and in native gates"))
+
+    command = add("compare", _compare, "compare ideal, trivially mapped, Qiskit O3 and ours")
+    add_circuit(command)
+    add_effort(command)
+    command.add_argument("--picture", type=Path, metavar="PNG", help="draw the comparison: .png, .svg or .pdf")
+
+    command = add("import", _import, "keep a calibration in your own folder, so that it is found by name")
+    command.add_argument(
+        "source",
+        nargs="+",
+        metavar="FILE",
+        help="a device's JSON file; IBM's two files props_X.json and conf_X.json (one finds the other beside it); "
+        "or the name of a fake backend of qiskit-ibm-runtime (FakeTorino)",
+    )
+    command.add_argument("--name", help="name to keep it under, e.g. ibm_torino; default: its own")
+    command.add_argument("--allow-missing", action="store_true", help="a gate without an error becomes unusable")
+    command.add_argument("--force", action="store_true", help="replace a calibration of the same name and date")
+
+    command = add("draw", _draw, "draw a device's coupling map")
+    command.add_argument("device", metavar="DEVICE", help="name, or a JSON file")
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="PNG", help=".png, .svg or .pdf")
+    command.add_argument("--color-by", choices=("readout", "t1", "t2"), default="readout", help="default readout")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

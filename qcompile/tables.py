@@ -1,0 +1,176 @@
+"""What the command lines print: devices, estimates and costs as rich tables, and the same as plain values for JSON."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+
+from qcompile.calibration import StoredDevice
+from qcompile.compiled import CompiledCircuit
+from qcompile.cost import Cost
+from qcompile.device import Device
+from qcompile.estimate import Estimate
+
+CAUSES = {"one_qubit": "one-qubit gates", "two_qubit": "two-qubit gates", "idle": "waiting", "readout": "readout"}
+CAPTION = "Upper bounds: from calibration alone, without drift, crosstalk and leakage."
+
+
+def device_values(device: Device) -> dict[str, Any]:
+    """What is worth knowing of a calibration; times in s, errors as average gate infidelities."""
+    two_qubit = [device.graph.edges[edge]["error"] for edge in device.graph.edges]
+    one_qubit = [
+        gate.error
+        for (name, qubits), gate in device.gates.items()
+        if name in ("sx", "x") and gate.error is not None and device.is_live(name, qubits)
+    ]
+    return {
+        "name": device.name,
+        "vendor": device.vendor,
+        "calibrated_at": device.calibrated_at.isoformat(),
+        "age_days": device.age().days,
+        "qubits": device.num_qubits,
+        "usable_qubits": sum(q.usable for q in device.qubits),
+        "live_couplers": device.graph.number_of_edges(),
+        "largest_live_region": len(device.components[0]) if device.components else 0,
+        "native_gates": asdict(device.native_gates),
+        "median": {
+            "t1": _median(q.t1 for q in device.qubits),
+            "t2": _median(q.t2 for q in device.qubits),
+            "readout_error": _median(q.readout.error if q.readout else None for q in device.qubits),
+            "one_qubit_error": _median(one_qubit),
+            "two_qubit_error": _median(two_qubit),
+        },
+        "timing": asdict(device.timing),
+        "limits": asdict(device.limits),
+        "pricing": asdict(device.pricing) if device.pricing else None,
+        "source": asdict(device.source),
+        "sha256": device.sha256,
+        "notes": list(device.notes),
+    }
+
+
+def device_table(device: Device) -> Table:
+    """One calibration, line by line."""
+    values = device_values(device)
+    median, pricing = values["median"], device.pricing
+    table = Table(title=device.name, show_header=False, title_justify="left", box=None, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    lines = {
+        "calibrated": f"{device.calibrated_at:%Y-%m-%d %H:%M %Z}, {values['age_days']} days ago",
+        "qubits": f"{values['qubits']}, {values['usable_qubits']} usable",
+        "couplers": f"{values['live_couplers']} live; largest live region {values['largest_live_region']} qubits",
+        "native gates": ", ".join((*device.native_gates.one_qubit, *device.native_gates.two_qubit)),
+        "virtual": ", ".join(device.native_gates.virtual),
+        "fractional": ", ".join(device.native_gates.fractional),
+        "median T1, T2": f"{_micro(median['t1'])}, {_micro(median['t2'])}",
+        "median errors": f"readout {_error(median['readout_error'])}, one-qubit {_error(median['one_qubit_error'])}, "
+        f"two-qubit {_error(median['two_qubit_error'])}",
+        "repetition delay": _micro(device.timing.rep_delay),
+        "price": "unknown"
+        if pricing is None
+        else ", ".join(
+            f"{amount} USD {unit}"
+            for amount, unit in (
+                (pricing.usd_per_second, "a QPU second"),
+                (pricing.usd_per_task, "a task"),
+                (pricing.usd_per_shot, "a shot"),
+            )
+            if amount is not None
+        ),
+        "source": " ".join(filter(None, (device.source.ref, device.source.license))),
+        "sha256": device.sha256,
+    }
+    for name, text in lines.items():
+        if text:
+            table.add_row(name, text)
+    for i, note in enumerate(device.notes):
+        table.add_row("notes" if i == 0 else "", note)
+    return table
+
+
+def stored_values(stored: StoredDevice, device: Device) -> dict[str, Any]:
+    """One line of the list of devices."""
+    return {
+        "name": stored.name,
+        "date": stored.date.isoformat(),
+        "vendor": stored.vendor,
+        "origin": stored.origin,
+        "qubits": device.num_qubits,
+        "two_qubit_gates": list(device.native_gates.two_qubit),
+        "live_couplers": device.graph.number_of_edges(),
+        "largest_live_region": len(device.components[0]) if device.components else 0,
+        "file": stored.path.name,
+    }
+
+
+def stored_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """The list of devices."""
+    table = Table()
+    for column in ("device", "date", "qubits", "gates", "live couplers", "largest live region", "from"):
+        is_number = column in ("qubits", "live couplers", "largest live region")
+        table.add_column(column, justify="right" if is_number else "left")
+    for row in rows:
+        gates = ", ".join(row["two_qubit_gates"])
+        numbers = (str(row["qubits"]), gates, str(row["live_couplers"]), str(row["largest_live_region"]))
+        table.add_row(row["name"], row["date"], *numbers, row["origin"])
+    return table
+
+
+def estimate_values(estimate: Estimate) -> dict[str, Any]:
+    """An estimate as plain values."""
+    return asdict(estimate) | {"breakdown": dict(estimate.breakdown), "dead_gates": list(estimate.dead_gates)}
+
+
+def estimate_table(estimate: Estimate, bill: Cost, title: str) -> Table:
+    """An estimate and its bill: fidelities, what they are lost to, gates, time and money."""
+    table = Table(title=title, caption=CAPTION, show_header=False, title_justify="left", caption_justify="left")
+    table.add_column()
+    table.add_column(justify="right")
+    spread = f" ± {estimate.spread:.4f} over {estimate.draws} parameter draws" if estimate.draws > 1 else ""
+    table.add_row("state fidelity", f"{estimate.state_fidelity:.4f}{spread}")
+    if estimate.hellinger_fidelity is not None:
+        table.add_row("Hellinger fidelity (with readout)", f"{estimate.hellinger_fidelity:.4f}")
+    table.add_row("success probability (ESP)", f"{estimate.success_probability:.4f}")
+    for cause, words in CAUSES.items():
+        table.add_row(f"  lost to {words}", f"{100 * estimate.breakdown[cause]:.1f} %")
+    table.add_row("two-qubit gates", str(estimate.two_qubit_gates))
+    table.add_row("SWAPs inserted", str(estimate.swaps))
+    table.add_row("depth", str(estimate.depth))
+    table.add_row("duration", _micro(estimate.duration))
+    table.add_row(f"QPU time of {bill.executions} executions", f"{bill.qpu_seconds:.2f} s")
+    table.add_row("price", "unknown" if bill.usd is None else f"{bill.usd:.2f} USD")
+    if estimate.dead_gates:
+        table.add_row("dead gates used", ", ".join(estimate.dead_gates), style="bold red")
+    return table
+
+
+def compiled_values(compiled: CompiledCircuit) -> dict[str, Any]:
+    """A compiled circuit's layouts and estimate as plain values."""
+    return {
+        "circuit": compiled.circuit.name,
+        "device": compiled.device.name,
+        "calibrated_at": compiled.device.calibrated_at.isoformat(),
+        "parameters": [p.name for p in compiled.circuit.parameters],
+        "initial_layout": list(compiled.initial_layout.physical),
+        "final_layout": list(compiled.final_layout.physical),
+        "active_qubits": list(compiled.active_qubits),
+        "estimate": estimate_values(compiled.estimate),
+    }
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return statistics.median(known) if known else None
+
+
+def _error(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2g}"
+
+
+def _micro(seconds: float | None) -> str:
+    return "unknown" if seconds is None else f"{seconds * 1e6:.4g} µs"

@@ -34,7 +34,7 @@ class Problem:
     """What is compiled.
 
     Attributes:
-        circuit: lowered and merged.
+        circuit: lowered.
         slots: placeholder parameter -> slot number.
         slot_values: [draw, slot] numbers to judge candidates at, rad.
         device: the chip.
@@ -102,11 +102,17 @@ def best_of(candidates: Sequence[Candidate]) -> Candidate:
     return max(candidates, key=lambda c: c.merit)
 
 
-def route_placement(problem: Problem, placement: Placement, seed: int) -> Plan:
-    """Routes from a proposed layout and merges what routing made mergeable."""
+def route_placement(problem: Problem, placement: Placement, seed: int) -> list[Plan]:
+    """Routes from a proposed layout: once as it is, and for a circuit of numbers once with its blocks resynthesized.
+
+    Symbolic blocks are beyond resynthesis, which would tear the CX apart that SWAPs cancel with.
+    """
     routed = sabre.route(problem.circuit, problem.device, placement.layout, placement.region, seed)
-    circuit = merge_blocks(routed.circuit) if routed.swaps else routed.circuit
-    return Plan(tuple(read_operations(circuit)), placement.layout, dict(routed.moves), routed.swaps)
+    circuits = [routed.circuit] if problem.slots else [routed.circuit, merge_blocks(routed.circuit)]
+    return [
+        Plan(tuple(read_operations(circuit)), placement.layout, dict(routed.moves), routed.swaps)
+        for circuit in circuits
+    ]
 
 
 def evaluate(problem: Problem, plan: Plan) -> Candidate:
@@ -138,8 +144,8 @@ def native_steps(
 def relocations(problem: Problem, candidate: Candidate, seed: int) -> list[tuple[float, Plan]]:
     """The cheapest other places of a plan, each with its price: -log of gate, idle and readout survival.
 
-    The price is a first-order sum over couplers and qubits, so thousands of places are compared at once; the caller estimates
-    the best few in full.
+    The price is a first-order sum over couplers and qubits, so thousands of places are compared at once; the caller
+    estimates the best few in full.
     """
     plan, device = candidate.plan, problem.device
     nodes = sorted(plan.couplings)

@@ -15,7 +15,7 @@ from qcompile.compiled import CompiledCircuit, set_qiskit_layout
 from qcompile.device import Device
 from qcompile.errors import InputError
 from qcompile.estimate import Values, complete, parameter_draws
-from qcompile.lowering import lower, merge_blocks
+from qcompile.lowering import cancel_pairs, lower
 from qcompile.placement import region, sabre, subgraph, trivial
 from qcompile.placement.base import Placement
 from qcompile.schedule import instruction_durations
@@ -54,10 +54,10 @@ def compile(
     instruction_durations(original, device)  # a delay that is no waiting time is refused before any work
     lowered = lower(original)
     draws = parameter_draws(lowered.parameters, values, seed, original.name)
-    merged = merge_blocks(lowered.circuit)
-    measured = tuple(final_measurements(merged).values())
-    problem = Problem(merged, lowered.slots, lowered.slot_values(draws), device, measured)
-    rounds = min(ROUNDS[effort], max(1, _OPERATIONS // max(merged.size(), 1)))
+    reduced = cancel_pairs(lowered.circuit)
+    measured = tuple(final_measurements(reduced).values())
+    problem = Problem(reduced, lowered.slots, lowered.slot_values(draws), device, measured)
+    rounds = min(ROUNDS[effort], max(1, _OPERATIONS // max(reduced.size(), 1)))
     best = best_of([_round(problem, seed, number) for number in range(rounds)])
 
     plan = best.plan
@@ -71,7 +71,7 @@ def compile(
 def _round(problem: Problem, seed: int, number: int) -> Candidate:
     """Best candidate of one round."""
     routed = [
-        evaluate(problem, route_placement(problem, placement, trial))
+        best_of([evaluate(problem, plan) for plan in route_placement(problem, placement, trial)])
         for trial, placement in _placements(problem, seed, number)
     ]
     moved = [m for candidate in routed for m in relocations(problem, candidate, seed + number)]

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Parameter, ParameterExpression
-from qiskit.circuit.library import CXGate
 from qiskit.exceptions import QiskitError
 from qiskit.transpiler import PassManager
 from qiskit.transpiler.passes import (
@@ -137,19 +136,16 @@ def lower(circuit: QuantumCircuit) -> Lowered:
     return Lowered(lowered, slots, tuple(expressions), parameters)
 
 
-def merge_blocks(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Resynthesizes numeric two-qubit blocks with as few CX as they need and cancels CX pairs; symbols stay.
+def cancel_pairs(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Cancels gates with their inverses where what stands between them commutes."""
+    cancelled: QuantumCircuit = PassManager([CommutativeInverseCancellation()]).run(circuit)
+    cancelled.global_phase = 0
+    return cancelled
 
-    Works on the compiler's basis plus swap, before and after routing; a SWAP next to a numeric block melts into it.
-    """
-    passes = PassManager(
-        [
-            CommutativeInverseCancellation(),
-            Collect2qBlocks(),
-            ConsolidateBlocks(kak_basis_gate=CXGate()),
-            UnitarySynthesis(basis_gates=["u", "cx"]),
-        ]
-    )
-    merged: QuantumCircuit = passes.run(circuit)
+
+def merge_blocks(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Resynthesizes numeric two-qubit blocks, SWAPs included, with as few CX as they need; symbols stay."""
+    passes = [Collect2qBlocks(), ConsolidateBlocks(basis_gates=["u", "cx"]), UnitarySynthesis(basis_gates=["u", "cx"])]
+    merged: QuantumCircuit = PassManager(passes).run(circuit)
     merged.global_phase = 0
     return merged

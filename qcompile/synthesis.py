@@ -84,7 +84,7 @@ class RoutedOperation(NamedTuple):
 
 
 def read_operations(circuit: QuantumCircuit) -> list[RoutedOperation]:
-    """The instructions of a circuit, SWAPs written as three CX turned so that neighbouring CX cancel."""
+    """The instructions of a circuit, each SWAP joined to a two-qubit block beside it where there is one."""
     index_of = {q: i for i, q in enumerate(circuit.qubits)}
     operations = []
     for instruction in circuit.data:
@@ -92,36 +92,64 @@ def read_operations(circuit: QuantumCircuit) -> list[RoutedOperation]:
         qubits = tuple(index_of[q] for q in instruction.qubits)
         params = (operation.to_matrix(),) if operation.name == "unitary" else tuple(operation.params)
         operations.append(RoutedOperation(operation.name, qubits, params, instruction))
-    return _cancel_cx(_expand_swaps(operations))
+    operations = _absorb_swaps(operations)
+    operations = _absorb_swaps(operations[::-1])[::-1]
+    return _cancel_cx(_expand(operations))
 
 
-def _expand_swaps(operations: Sequence[RoutedOperation]) -> list[RoutedOperation]:
-    """SWAP = three CX. The outer ones take the direction of a CX before or behind on the same pair, to cancel with."""
-    following: list[dict[int, RoutedOperation]] = [{} for _ in operations]
-    upcoming: dict[int, RoutedOperation] = {}
-    for i in range(len(operations) - 1, -1, -1):
-        if operations[i].name == "swap":
-            following[i] = dict(upcoming)
-        if operations[i].name in ("cx", "swap"):
-            for q in operations[i].qubits:
-                upcoming[q] = operations[i]
-    expanded: list[RoutedOperation] = []
-    previous: dict[int, RoutedOperation] = {}
-    for i, operation in enumerate(operations):
-        if operation.name != "swap":
+def _absorb_swaps(operations: Sequence[RoutedOperation]) -> list[RoutedOperation]:
+    """Moves each SWAP back to the CX before it on the same pair, past one-qubit gates, which change wires.
+
+    There it is written as three CX of which the first cancels: any block with a SWAP costs one CX more, not three.
+    A SWAP without such a neighbour stays; the same pass over the reversed list joins it to the block behind.
+    """
+    kept: list[RoutedOperation | None] = []
+    last_block: dict[int, int] = {}
+    behind: dict[int, list[int]] = {}
+    for operation in operations:
+        qubits = operation.qubits
+        if operation.name == "swap":
+            at = last_block.get(qubits[0])
+            block = None if at is None or at != last_block.get(qubits[1]) else kept[at]
+            moved = sorted(behind.get(qubits[0], []) + behind.get(qubits[1], []))
+            if block is not None and block.name == "cx" and all(_is_unitary(kept[i]) for i in moved):
+                other = {qubits[0]: qubits[1], qubits[1]: qubits[0]}
+                gates = [kept[i] for i in moved]
+                for i in moved:
+                    kept[i] = None
+                for pair in (block.qubits, block.qubits[::-1], block.qubits):
+                    kept.append(RoutedOperation("cx", pair, (), operation.original))
+                last_block.update(dict.fromkeys(qubits, len(kept) - 1))
+                behind.update({q: [] for q in qubits})
+                for gate in gates:
+                    if gate is not None:
+                        wire = other[gate.qubits[0]]
+                        kept.append(gate._replace(qubits=(wire,)))
+                        behind[wire].append(len(kept) - 1)
+                continue
+        kept.append(operation)
+        for q in qubits:
+            if operation.name in ("cx", "swap"):
+                last_block[q] = len(kept) - 1
+                behind[q] = []
+            else:
+                behind.setdefault(q, []).append(len(kept) - 1)
+    return [operation for operation in kept if operation is not None]
+
+
+def _is_unitary(operation: RoutedOperation | None) -> bool:
+    return operation is not None and operation.name not in ("measure", "reset", "delay", "barrier")
+
+
+def _expand(operations: Sequence[RoutedOperation]) -> list[RoutedOperation]:
+    """Writes the SWAPs that are left as three CX."""
+    expanded = []
+    for operation in operations:
+        if operation.name == "swap":
+            a, b = operation.qubits
+            expanded += [RoutedOperation("cx", pair, (), operation.original) for pair in ((a, b), (b, a), (a, b))]
+        else:
             expanded.append(operation)
-            if operation.name == "cx":
-                for q in operation.qubits:
-                    previous[q] = operation
-            continue
-        a, b = operation.qubits
-        for near in (previous, following[i]):
-            if near.get(a) is not None and near.get(a) is near.get(b) and near[a].name == "cx":
-                a, b = near[a].qubits
-                break
-        for pair in ((a, b), (b, a), (a, b)):
-            expanded.append(RoutedOperation("cx", pair, (), operation.original))
-            previous[a] = previous[b] = expanded[-1]
     return expanded
 
 

@@ -116,6 +116,7 @@ def _compile(options: argparse.Namespace) -> Answer:
     _check_target(options.output, _CIRCUITS)
     _check_target(options.picture, _PICTURES)
     device, circuit = load_device(options.device), _read(options.circuit)
+    execution_cost(device, 0.0, shots=options.shots)  # bad shots are refused before any work
     with _working(f"Compiling for {device.name}"):
         compiled = compile(circuit, device, seed=options.seed, effort=options.effort, values=_values(options.values))
     bill = cost(compiled, shots=options.shots)
@@ -131,7 +132,7 @@ def _compile(options: argparse.Namespace) -> Answer:
         _write(options.output, _encoded(compiled.circuit, options.output))
     if options.picture:
         _write(options.picture, _rendered(draw_device(device, compiled), options.picture))
-    return _with_files(values, printed, options.output, options.picture)
+    return _with_files(values, printed, output=options.output, picture=options.picture)
 
 
 def _estimate(options: argparse.Namespace) -> Answer:
@@ -158,7 +159,7 @@ def _compare(options: argparse.Namespace) -> Answer:
         )
     if options.picture:
         _write(options.picture, _rendered(draw_comparison(comparison), options.picture))
-    return _with_files(comparison.to_dict(), [comparison.table()], None, options.picture)
+    return _with_files(comparison.to_dict(), [comparison.table()], picture=options.picture)
 
 
 def _import(options: argparse.Namespace) -> Answer:
@@ -182,7 +183,7 @@ def _draw(options: argparse.Namespace) -> Answer:
     _check_target(options.output, _PICTURES)
     device = load_device(options.device)
     _write(options.output, _rendered(draw_device(device, color_by=options.color_by), options.output))
-    return _with_files({"device": device.name}, [], None, options.output)
+    return _with_files({"device": device.name}, [], picture=options.output)
 
 
 def _read(source: str) -> QuantumCircuit:
@@ -249,8 +250,8 @@ def _write(path: Path, content: bytes) -> None:
         raise
 
 
-def _with_files(values: dict[str, Any], printed: list[Any], output: Path | None, picture: Path | None) -> Answer:
-    for key, path in (("output", output), ("picture", picture)):
+def _with_files(values: dict[str, Any], printed: list[Any], **files: Path | None) -> Answer:
+    for key, path in files.items():
         values[key] = None if path is None else str(path)
         if path is not None:
             printed.append(f"wrote {path}")

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from numba import config
 
 MEMORY_LIMIT = 2 * 1024**3  # bytes that the states of one call may take
+THREADING_PAYS = 2e7  # operations of a call from which threads are faster
 
 
 def _threads() -> int:
@@ -30,7 +31,7 @@ def for_each_chunk(
     """
     chunks = [slice(start, min(start + width, batch)) for start in range(0, batch, width)]
     threads = min(_threads(), len(chunks), int(MEMORY_LIMIT // max(memory, 1.0)))
-    if threads <= 1 or operations < 2e7:
+    if threads <= 1 or operations < THREADING_PAYS:
         for rows in chunks:
             work(rows)
         return

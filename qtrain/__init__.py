@@ -2,9 +2,11 @@
 
 from qtrain import ansatze, datasets, encoders, gradients
 from qtrain.datasets import Dataset
+from qtrain.executors.chip import ChipExecutor
 from qtrain.executors.dry_run import DryRun
 from qtrain.executors.exact import ExactSimulator
 from qtrain.executors.noisy import NoisySimulator
+from qtrain.executors.replay import Replay
 from qtrain.gradients import adjoint, parameter_shift, prune, spsa
 from qtrain.layer import QuantumLayer
 from qtrain.ledger import Ledger
@@ -14,6 +16,7 @@ from qtrain.resume import resume
 from qtrain.train import TrainResult, evaluate, iter_train, train, train_step
 
 __all__ = [
+    "ChipExecutor",
     "Dataset",
     "DryRun",
     "ExactSimulator",
@@ -21,6 +24,7 @@ __all__ = [
     "NoisySimulator",
     "QuantumLayer",
     "QuantumModel",
+    "Replay",
     "TrainResult",
     "adjoint",
     "ansatze",

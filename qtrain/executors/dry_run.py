@@ -10,6 +10,7 @@ import numpy as np
 from qtrain.executors.base import (
     Array,
     Key,
+    Slots,
     bill,
     checked_device,
     checked_key,
@@ -87,7 +88,7 @@ class DryRun:
         self.ledger += bill(program, batch, self.shots)
         return np.zeros((batch, program.num_observables))
 
-    def shifted_expectations(self, program: Program, angles: Array, slots: Array, shifts: Array, *, key: Key) -> Array:
+    def shifted_expectations(self, program: Program, angles: Array, slots: Slots, shifts: Array, *, key: Key) -> Array:
         """[batch, slot, shift, observable] zeros; adds the bill of one circuit a row, slot, shift and basis."""
         checked_key(key)
         batch = len(program.checked_angles(angles))

@@ -10,6 +10,7 @@ import numpy as np
 from qtrain.executors.base import (
     Array,
     Key,
+    Slots,
     bill,
     checked_cotangent,
     checked_key,
@@ -65,7 +66,7 @@ class ExactSimulator:
         """[batch, observable]. Raises: ConfigError: angles or a key of the wrong kind."""
         return self._values(program, program.checked_angles(angles), key, _EXPECTATIONS)
 
-    def shifted_expectations(self, program: Program, angles: Array, slots: Array, shifts: Array, *, key: Key) -> Array:
+    def shifted_expectations(self, program: Program, angles: Array, slots: Slots, shifts: Array, *, key: Key) -> Array:
         """[batch, slot, shift, observable]: each shift as a circuit of its own."""
         checked = program.checked_angles(angles)
         indices, moves = checked_shifts(program, slots, shifts)

@@ -11,6 +11,7 @@ from qtrain.errors import ConfigError
 from qtrain.executors.base import (
     Array,
     Key,
+    Slots,
     bill,
     checked_cotangent,
     checked_device,
@@ -110,7 +111,7 @@ class NoisySimulator:
         self.ledger += cost
         return program.measurement.combine(strings)
 
-    def shifted_expectations(self, program: Program, angles: Array, slots: Array, shifts: Array, *, key: Key) -> Array:
+    def shifted_expectations(self, program: Program, angles: Array, slots: Slots, shifts: Array, *, key: Key) -> Array:
         """[batch, slot, shift, observable]: every shift from one forward and one backward pass.
 
         Raises: ConfigError: angles, slots, shifts, key or program of the wrong kind.

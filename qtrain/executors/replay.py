@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qtrain.errors import ConfigError, ExecutorError
-from qtrain.executors.base import Array, Executor, Key, checked_key, checked_shifts
+from qtrain.executors.base import Array, Executor, Key, Slots, checked_key, checked_shifts
 from qtrain.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Replay:
         name = _name(program, "expectations", checked, checked_key(key))
         return self._result(name, lambda: self.executor.expectations(program, checked, key=key))
 
-    def shifted_expectations(self, program: Program, angles: Array, slots: Array, shifts: Array, *, key: Key) -> Array:
+    def shifted_expectations(self, program: Program, angles: Array, slots: Slots, shifts: Array, *, key: Key) -> Array:
         """[batch, slot, shift, observable]. Raises: ExecutorError: not in the record, and nothing may run."""
         checked = program.checked_angles(angles)
         indices, moves = checked_shifts(program, slots, shifts)

@@ -26,7 +26,8 @@ CircuitLike: TypeAlias = Any
 """A QuantumCircuit, a path (str or PathLike) of a .qasm file, or QASM text."""
 
 _NOT_GATES = (Barrier, Delay, Measure, Reset)
-_INCLUDE = re.compile(r"^\s*include\s+[\"']([^\"'\n]*)[\"']", re.MULTILINE)
+_INCLUDE = re.compile(r"\binclude\s+[\"']([^\"'\n]*)[\"']\s*;")
+_SHIPPED_INCLUDES = ("qelib1.inc", "stdgates.inc")
 _VERSION = re.compile(r"^\s*OPENQASM\s+([0-9]+)", re.MULTILINE)
 
 
@@ -82,11 +83,7 @@ def parse_qasm(text: str, *, place: str = "QASM text", folder: Path | None = Non
     """
     if not text.strip():
         raise CircuitError(f"{place}: empty. Expected a program that begins with OPENQASM 2.0; or OPENQASM 3.0;")
-    for include in _INCLUDE.findall(text):
-        if Path(include).is_absolute() or ".." in Path(include).parts:
-            raise CircuitError(
-                f"{place}: include {include!r} leaves the folder of the program. Expected a file name beside it."
-            )
+    text = _inline_includes(text, place, folder)
     version = _VERSION.search(text)
     if version is None:
         raise CircuitError(
@@ -95,11 +92,7 @@ def parse_qasm(text: str, *, place: str = "QASM text", folder: Path | None = Non
         )
     if version.group(1) == "2":
         try:
-            return qasm2.loads(
-                text,
-                include_path=(folder,) if folder is not None else (),
-                custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS,
-            )
+            return qasm2.loads(text, include_path=(), custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS)
         except (qasm2.QASM2ParseError, QiskitCircuitError, ValueError, RecursionError) as error:
             raise CircuitError(f"{place}: not valid OpenQASM 2: {_first_line(error)}") from error
     if version.group(1) == "3":
@@ -111,6 +104,27 @@ def parse_qasm(text: str, *, place: str = "QASM text", folder: Path | None = Non
             reason = _first_line(said.getvalue() or error)
             raise CircuitError(f"{place}: not valid OpenQASM 3, or beyond its importer: {reason}") from error
     raise CircuitError(f"{place}: OPENQASM {version.group(1)} is not known. Expected version 2.0 or 3.x.")
+
+
+def _inline_includes(text: str, place: str, folder: Path | None, depth: int = 0) -> str:
+    """The program with the files beside it written in; Qiskit's parser trips over expressions in included files.
+
+    Raises: CircuitError: an include that is not there, leaves the folder, or includes itself.
+    """
+
+    def content(found: re.Match[str]) -> str:
+        name = found.group(1)
+        if name in _SHIPPED_INCLUDES:
+            return found.group(0)
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise CircuitError(f"{place}: include {name!r} leaves the folder of the program. Put it there.")
+        if folder is None or not (folder / name).is_file() or depth > 16:
+            raise CircuitError(
+                f"{place}: unable to find {name!r}. Expected one of {_SHIPPED_INCLUDES}, or a file beside the program."
+            )
+        return _inline_includes((folder / name).read_text("utf-8"), f"{place}: {name}", folder, depth + 1)
+
+    return _INCLUDE.sub(content, text)
 
 
 def _first_line(error: object) -> str:

@@ -18,7 +18,7 @@ from qcompile.estimate import Values, complete, parameter_draws
 from qcompile.lowering import cancel_pairs, lower
 from qcompile.placement import region, sabre, subgraph, trivial
 from qcompile.placement.base import Placement
-from qcompile.schedule import instruction_durations
+from qcompile.schedule import with_delays_in_seconds
 from qcompile.synthesis import check_native_gates, to_circuit
 from qcompile.verify import assert_executable
 
@@ -51,8 +51,7 @@ def compile(
     original = read_circuit(circuit)
     check_native_gates(device)
     check_width(original, device)
-    instruction_durations(original, device)  # a delay that is no waiting time is refused before any work
-    lowered = lower(original)
+    lowered = lower(with_delays_in_seconds(original, device))
     draws = parameter_draws(lowered.parameters, values, seed, original.name)
     reduced = cancel_pairs(lowered.circuit)
     measured = tuple(final_measurements(reduced).values())

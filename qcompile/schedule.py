@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from qiskit import QuantumCircuit
-from qiskit.circuit import ParameterExpression
+from qiskit.circuit import Delay, ParameterExpression
 
 from qcompile.device import Device
 from qcompile.errors import CircuitError
@@ -88,6 +88,23 @@ def delay_seconds(delay: object, device: Device, place: str) -> float:
     if not value >= 0:
         raise CircuitError(f"{place}: delay({value} {unit}) is not a waiting time. Expected 0 or more.")
     return float(value) * scale
+
+
+def with_delays_in_seconds(circuit: QuantumCircuit, device: Device) -> QuantumCircuit:
+    """The circuit with every delay in seconds, whatever its unit: Qiskit's passes refuse a mixture.
+
+    Raises: CircuitError: a delay that is no waiting time.
+    """
+    if not any(i.operation.name == "delay" for i in circuit.data):
+        return circuit
+    converted = circuit.copy_empty_like()
+    for index, instruction in enumerate(circuit.data):
+        if instruction.operation.name == "delay":
+            seconds = delay_seconds(instruction.operation, device, f"{circuit.name}: instruction {index}")
+            converted.append(Delay(seconds, "s"), instruction.qubits)
+        else:
+            converted.append(instruction)
+    return converted
 
 
 def as_late_as_possible(qubits: Sequence[Sequence[int]], durations: Sequence[float]) -> tuple[list[float], float]:

@@ -62,9 +62,8 @@ def density_matrix(compiled: CompiledCircuit) -> NDArray[np.complex128]:
     """Noisy state of the active qubits just before the measurement."""
     circuit = without_measurements(compiled.padded())
     circuit.save_density_matrix()
-    simulator = AerSimulator(
-        method="density_matrix", noise_model=noise_model(compiled.device, compiled.active_qubits), max_parallel_threads=1
-    )
+    model = noise_model(compiled.device, compiled.active_qubits)
+    simulator = AerSimulator(method="density_matrix", noise_model=model, max_parallel_threads=1)
     return np.asarray(simulator.run(circuit, shots=1).result().data(0)["density_matrix"])
 
 

@@ -159,7 +159,9 @@ def _compare(options: argparse.Namespace) -> Answer:
         )
     if options.picture:
         _write(options.picture, _rendered(draw_comparison(comparison), options.picture))
-    return _with_files(comparison.to_dict(), [comparison.table()], picture=options.picture)
+    return _with_files(
+        comparison.to_dict(), [comparison.table(), tables.loss_table(comparison)], picture=options.picture
+    )
 
 
 def _import(options: argparse.Namespace) -> Answer:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from qcompile.calibration import StoredDevice
@@ -14,6 +15,9 @@ from qcompile.compiled import CompiledCircuit
 from qcompile.cost import Cost
 from qcompile.device import Device
 from qcompile.estimate import Estimate
+
+if TYPE_CHECKING:
+    from qcompile.compare import Comparison
 
 CAUSES = {"one_qubit": "one-qubit gates", "two_qubit": "two-qubit gates", "idle": "waiting", "readout": "readout"}
 CAPTION = "Upper bounds: from calibration alone, without drift, crosstalk and leakage."
@@ -146,6 +150,32 @@ def estimate_table(estimate: Estimate, bill: Cost, title: str) -> Table:
     table.add_row("price", "unknown" if bill.usd is None else f"{bill.usd:.2f} USD")
     if estimate.dead_gates:
         table.add_row("dead gates used", ", ".join(estimate.dead_gates), style="bold red")
+    return table
+
+
+def bill_parts(compiled: CompiledCircuit, bill: Cost) -> dict[str, float]:
+    """Where the QPU seconds of a bill go, s: the service's overhead, delays between shots, the circuit itself."""
+    pricing = compiled.device.pricing
+    overhead = pricing.job_overhead_s * bill.jobs if pricing else 0.0
+    running = compiled.estimate.duration * bill.executions
+    return {
+        "service overhead": overhead,
+        "delay between shots": bill.qpu_seconds - overhead - running,
+        "circuit": running,
+    }
+
+
+def loss_table(comparison: Comparison) -> Table:
+    """What each way of mapping loses to each cause: shares of -log fidelity, readout included."""
+    table = Table(title="What is lost to what: shares of -log fidelity", title_justify="left")
+    table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
+    table.add_column("mapped by")
+    for words in CAUSES.values():
+        table.add_column(words, justify="right")
+    for row in comparison.rows:
+        if row.breakdown:
+            shares = [f"{100 * row.breakdown[cause]:.1f} %" for cause in CAUSES]
+            table.add_row(row.name, *shares, style="bold" if row.name == "qcompile" else None)
     return table
 
 

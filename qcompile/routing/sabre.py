@@ -11,6 +11,7 @@ from qiskit.converters import circuit_to_dag, dag_to_circuit
 from qiskit.transpiler import CouplingMap
 from qiskit.transpiler.passes import SabreSwap
 
+from qcompile.circuit import final_measurements
 from qcompile.device import Device
 from qcompile.layout import Layout
 from qcompile.routing.base import Routed
@@ -36,7 +37,8 @@ def route(circuit: QuantumCircuit, device: Device, layout: Layout, region: froze
     """Routes with Qiskit's SabreSwap; see `Router`."""
     nodes, coupling = local_coupling(device, region)
     position = {p: i for i, p in enumerate(nodes)}
-    placed = _on_wires(circuit, len(nodes), [position[p] for p in layout.physical])
+    body, measurements = _without_final_measurements(circuit)
+    placed = _on_wires(body, len(nodes), [position[p] for p in layout.physical])
     moves: dict[int, int] = {}
     swaps = 0
     if any(len(i.qubits) == 2 and i.operation.name == "cx" for i in placed.data):
@@ -48,7 +50,24 @@ def route(circuit: QuantumCircuit, device: Device, layout: Layout, region: froze
             ends = {i: final[qubit] for i, qubit in enumerate(dag.qubits)}
             moves = {nodes[i]: nodes[j] for i, j in ends.items() if i != j}
         swaps = placed.count_ops().get("swap", 0)
-    return Routed(_on_wires(placed, device.num_qubits, nodes), layout, moves, swaps)
+    routed = Routed(_on_wires(placed, device.num_qubits, nodes), layout, moves, swaps)
+    for virtual, clbit in measurements:
+        routed.circuit.measure(routed.final_layout.physical[virtual], clbit)
+    return routed
+
+
+def _without_final_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[tuple[int, int]]]:
+    """The circuit without them, and (qubit, clbit) of each: put back last, so that no SWAP passes a measured qubit."""
+    final = final_measurements(circuit)
+    last = {
+        clbit: i for i, item in enumerate(circuit.data) if item.operation.name == "measure" for clbit in item.clbits
+    }
+    dropped = {last[circuit.clbits[clbit]] for clbit in final}
+    body = circuit.copy_empty_like()
+    for i, instruction in enumerate(circuit.data):
+        if i not in dropped:
+            body.append(instruction)
+    return body, [(qubit, clbit) for clbit, qubit in sorted(final.items())]
 
 
 def _on_wires(circuit: QuantumCircuit, width: int, wires: list[int]) -> QuantumCircuit:

@@ -1,0 +1,198 @@
+"""Estimates and cost: the kernel against its plain twin, the pieces against closed forms, bad values refused."""
+
+from __future__ import annotations
+
+import math
+from unittest import mock
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+
+import qcompile
+from qcompile import CircuitError, Device, InputError, NotExecutableError, Readout, compile, cost, estimate, load_device
+from qcompile import fidelity as fidelity_module
+from qcompile.cost import execution_cost
+from qcompile.device import Pricing
+from qcompile.fidelity import survival_pass_plain
+from tests.circuits import bound, esu2, qoc, u3cu3
+
+
+def test_kernel_equals_its_plain_twin() -> None:
+    device = load_device("ibm_guadalupe")
+    circuit = QuantumCircuit(3, 1)
+    circuit.compose(u3cu3(3, 1), inplace=True)
+    circuit.measure(0, 0)
+    circuit.reset(0)
+    circuit.cx(0, 1)
+    compiled = compile(circuit, device)
+    fast = estimate(compiled.circuit, device)
+    with mock.patch.object(fidelity_module, "_survival_pass", survival_pass_plain):
+        slow = estimate(compiled.circuit, device)
+    assert fast.state_fidelity == pytest.approx(slow.state_fidelity, abs=1e-12)
+    assert fast.breakdown == pytest.approx(slow.breakdown, abs=1e-12)
+
+
+def test_estimate_of_a_compiled_circuit_is_the_one_it_carries() -> None:
+    device = load_device("ibm_jakarta")
+    for circuit in (u3cu3(4, 1), bound(qoc(4, 1), 2)):
+        compiled = compile(circuit, device)
+        again = estimate(compiled.circuit, device)
+        ours = compiled.estimate
+        assert again.success_probability == pytest.approx(ours.success_probability, rel=1e-12)
+        assert again.state_fidelity == pytest.approx(ours.state_fidelity, abs=1e-9)
+        assert again.hellinger_fidelity == pytest.approx(ours.hellinger_fidelity, abs=1e-9)
+        assert (again.duration, again.two_qubit_gates, again.depth) == (ours.duration, ours.two_qubit_gates, ours.depth)
+
+
+def test_success_probability_is_the_plain_product() -> None:
+    device = load_device("ibm_manila")
+    circuit = QuantumCircuit(5, 2)
+    circuit.sx(0)
+    circuit.cx(0, 1)
+    circuit.rz(0.3, 1)
+    circuit.measure([0, 1], [0, 1])
+    readout = [device.qubits[q].readout for q in (0, 1)]
+    expected = (
+        (1 - device.gates["sx", (0,)].error) * (1 - device.gates["cx", (0, 1)].error)
+        * math.prod(1 - (r.p1_given_0 + r.p0_given_1) / 2 for r in readout)
+    )  # fmt: skip
+    assert estimate(circuit, device).success_probability == pytest.approx(expected, rel=1e-12)
+
+
+def test_breakdown_is_shares_that_sum_to_one_and_zero_without_noise() -> None:
+    shares = compile(bound(u3cu3(4, 1), 0), load_device("ibm_manila")).estimate.breakdown
+    assert set(shares) == {"one_qubit", "two_qubit", "idle", "readout"}
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["two_qubit"] > shares["one_qubit"]
+    perfect = Device.from_coupling([(0, 1)], two_qubit_error=0, one_qubit_error=0, readout_error=0, t1=1e6, t2=1e6)
+    clean = compile(bound(u3cu3(2, 1), 0), perfect).estimate
+    assert clean.state_fidelity == pytest.approx(1, abs=1e-9)
+    assert clean.hellinger_fidelity == pytest.approx(1, abs=1e-9)
+
+
+def test_idle_decay_lowers_the_estimate_but_not_esp() -> None:
+    device = load_device("ibm_manila")
+    for waits in (0.0, 20e-6):
+        circuit = QuantumCircuit(5)
+        circuit.sx(0)
+        circuit.delay(waits, 0, unit="s")
+        circuit.cx(0, 1)
+        found = estimate(circuit, device)
+        if waits == 0:
+            first = found
+    assert found.success_probability == first.success_probability
+    assert found.state_fidelity < first.state_fidelity - 0.02
+    assert found.breakdown["idle"] > 0.5
+
+
+def test_waiting_in_the_ground_state_costs_nothing() -> None:
+    circuit = QuantumCircuit(5)
+    circuit.delay(1e-3, 0, unit="s")
+    assert estimate(circuit, load_device("ibm_manila")).state_fidelity == pytest.approx(1)
+
+
+def test_dead_gate_is_success_zero_and_named() -> None:
+    device = load_device("ibm_manhattan")
+    a, b = next(pair for (name, pair), g in sorted(device.gates.items()) if name == "cx" and g.error == 1)
+    circuit = QuantumCircuit(65)
+    circuit.cx(a, b)
+    found = estimate(circuit, device)
+    assert (found.success_probability, found.state_fidelity) == (0, 0)
+    assert found.dead_gates == (f"cx({a}, {b})",)
+    assert sum(found.breakdown.values()) == 1
+
+
+def test_unmapped_circuit_is_refused_with_the_way_out() -> None:
+    circuit = QuantumCircuit(5)
+    circuit.h(0)
+    with pytest.raises(NotExecutableError, match=r"no calibration of h\(0,\).*qcompile.compile"):
+        estimate(circuit, load_device("ibm_manila"))
+    with pytest.raises(NotExecutableError, match="has 6 qubits"):
+        estimate(QuantumCircuit(6), load_device("ibm_manila"))
+
+
+def test_unbound_parameters_are_drawn_eight_times_with_a_spread() -> None:
+    compiled = compile(u3cu3(3, 1), load_device("ibm_manila"))
+    assert compiled.estimate.draws == 8
+    assert compiled.estimate.spread > 0
+    point = np.random.default_rng(0).uniform(0, 2 * np.pi, len(compiled.circuit.parameters))
+    single = estimate(compiled.circuit, compiled.device, point)
+    assert (single.draws, single.spread) == (1, 0)
+    by_name = dict(zip((p.name for p in compiled.circuit.parameters), point))
+    assert estimate(compiled.circuit, compiled.device, by_name) == single
+
+
+@pytest.mark.parametrize("values", [[1.0], {"nope": 1.0}, ["x"] * 18, [math.inf] * 18])
+def test_bad_values_are_refused(values: object) -> None:
+    compiled = compile(u3cu3(3, 1), load_device("ibm_manila"), effort="fast")
+    with pytest.raises(CircuitError, match="values"):
+        estimate(compiled.circuit, compiled.device, values)
+
+
+def test_hellinger_sees_readout_and_is_none_beyond_its_size() -> None:
+    device = load_device("ibm_manila")
+    circuit = bound(qoc(3, 1), 1)
+    qubits = tuple(
+        qcompile.Qubit(q.label, q.t1, q.t2, Readout(0.3, 0.3, q.readout.duration if q.readout else None))
+        for q in device.qubits
+    )
+    blurred = Device(
+        device.name, device.vendor, device.calibrated_at, qubits, device.gates, device.native_gates, device.timing
+    )
+    sharp = compile(circuit, device).estimate
+    assert compile(circuit, blurred).estimate.hellinger_fidelity < sharp.hellinger_fidelity - 0.05
+    wide = compile(esu2(14, 1, np.random.default_rng(0)), load_device("ibm_guadalupe"), effort="fast")
+    assert wide.estimate.hellinger_fidelity is None
+
+
+def test_qpu_seconds_follow_the_vendors_formula() -> None:
+    compiled = compile(bound(qoc(4, 1), 0), load_device("ibm_guadalupe"))
+    bill = cost(compiled, shots=4096, circuits=3)
+    assert bill.executions == 3 * 4096
+    assert bill.qpu_seconds == pytest.approx(2 + (250e-6 + compiled.estimate.duration) * 3 * 4096)
+    assert bill.usd == pytest.approx(1.6 * bill.qpu_seconds)
+    slow = compile(bound(qoc(4, 1), 0), load_device("ibm_miami"), effort="fast")
+    assert cost(slow, shots=4096, circuits=3).qpu_seconds > 49
+
+
+def test_large_jobs_are_split_and_each_pays_its_overhead() -> None:
+    device = load_device("ibm_torino")
+    bill = execution_cost(device, 1e-5, shots=10_000, circuits=1200)
+    assert bill.jobs == 3
+    assert bill.qpu_seconds == pytest.approx(6 + (device.timing.rep_delay + 1e-5) * 12_000_000)
+
+
+def test_task_and_shot_prices() -> None:
+    uniform = Device.from_coupling([(0, 1)])
+    priced = Device(
+        uniform.name, uniform.vendor, uniform.calibrated_at, uniform.qubits, uniform.gates, uniform.native_gates,
+        uniform.timing, pricing=Pricing("task_shot", usd_per_task=0.3, usd_per_shot=0.00145),
+    )  # fmt: skip
+    assert execution_cost(priced, 1e-5, shots=1000, circuits=2).usd == pytest.approx(0.6 + 2.9)
+    assert execution_cost(uniform, 1e-5, shots=1000).usd is None
+
+
+@pytest.mark.parametrize("shots", [0, -5, 1.5, True, 10**9])
+def test_bad_shots_are_refused(shots: object) -> None:
+    with pytest.raises(InputError, match="shots"):
+        execution_cost(load_device("ibm_torino"), 1e-5, shots=shots)
+
+
+def test_estimate_is_unchanged_by_gates_outside_the_light_cone() -> None:
+    device = load_device("ibm_guadalupe")
+    compiled = compile(bound(qoc(3, 1), 0), device)
+    outside = next(q for q in range(16) if q not in compiled.active_qubits)
+    extended = compiled.circuit.copy()
+    extended._layout = compiled.circuit.layout
+    extended.x(outside)
+    assert estimate(extended, device).state_fidelity == pytest.approx(compiled.estimate.state_fidelity, abs=1e-12)
+
+
+def test_parameter_named_like_another_is_no_trouble() -> None:
+    circuit = QuantumCircuit(1)
+    circuit.rx(Parameter("slot0"), 0)
+    circuit.rx(2 * Parameter("slot1") + 1, 0)
+    compiled = compile(circuit, load_device("ibm_manila"))
+    qcompile.assert_equivalent(circuit, compiled)

@@ -92,6 +92,7 @@ def _resume(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     return _result(
         resume(
             options.run,
+            budget=options.budget,
             allow_changed_environment=options.allow_changed_environment,
             progress=_progress(options),
         )
@@ -216,6 +217,9 @@ def _parser() -> argparse.ArgumentParser:
             metavar = None if choices else key.upper()
             added.add_argument(flag, type=kind, choices=choices, metavar=metavar, help=f"{text} [{section}.{key}]")
     resume = command("resume", "Go on with a run, exactly as if it had never stopped.")
+    resume.add_argument(
+        "--budget", type=float, metavar="SECONDS", help="QPU seconds in all, instead of the recorded limit"
+    )
     resume.add_argument(
         "--allow-changed-environment", action="store_true", help="although versions changed; last bits may differ"
     )

@@ -7,7 +7,16 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+WIDE = 110  # columns from which there is room for a bar beside the numbers
 
 
 class TrainingProgress:
@@ -15,15 +24,11 @@ class TrainingProgress:
 
     def __init__(self, steps: int, *, done: int = 0, show: bool | None = None) -> None:
         """show: None draws on a terminal only."""
-        self._bar = Progress(
-            TextColumn("step"),
-            MofNCompleteColumn(),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[facts]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not (sys.stderr.isatty() if show is None else show),
-        )
+        console = Console(stderr=True)
+        columns: list[ProgressColumn] = [MofNCompleteColumn(), TextColumn("{task.fields[facts]}")]
+        if console.width >= WIDE:
+            columns = [columns[0], BarColumn(bar_width=20), columns[1], TimeRemainingColumn()]
+        self._bar = Progress(*columns, console=console, disable=not (sys.stderr.isatty() if show is None else show))
         self._task = self._bar.add_task("train", total=steps, completed=done, facts="")
 
     def __enter__(self) -> TrainingProgress:
@@ -36,7 +41,15 @@ class TrainingProgress:
     def show(self, metrics: dict[str, Any]) -> None:
         """One step done."""
         facts = (
-            f"loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.2f}  {metrics['circuits']:,} circuits  "
-            f"{metrics['shots']:,} shots  {metrics['qpu_seconds']:,.1f} QPU s"
+            f"loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.2f}  {_short(metrics['circuits'])} circuits  "
+            f"{_short(metrics['shots'])} shots  {_short(metrics['qpu_seconds'])} QPU s"
         )
         self._bar.update(self._task, completed=metrics["step"], facts=facts)
+
+
+def _short(value: float) -> str:
+    """Three or four digits: 999, 42.4k, 43.4M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.1f}{unit}"
+    return f"{value:.0f}"

@@ -62,6 +62,7 @@ def picture(run_dir: str | Path, output: str | Path) -> Path:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     metrics, target = _metrics(run_dir), Path(output)
     figure = Figure(figsize=(10, 6), layout="constrained")
@@ -76,6 +77,7 @@ def picture(run_dir: str | Path, output: str | Path) -> Path:
                 ax.plot([m[key] for m in tested], [m[f"test_{name}"] for m in tested], "o", label=f"test {name}")
             ax.grid(alpha=0.3)
         axes[1][column].set_xlabel(label)
+        axes[1][column].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0][0].set_ylabel("loss")
     axes[1][0].set_ylabel("accuracy")
     axes[0][0].legend()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def resume(
     executor: Executor | None = None,
     gradient: GradientMethod | None = None,
     loss: Loss | None = None,
+    budget: float | None = None,
     allow_changed_environment: bool = False,
     progress: bool | None = None,
 ) -> TrainResult:
@@ -35,6 +37,7 @@ def resume(
     Args:
         model, train_set, test_set, executor, gradient, loss: instead of what the directory holds; needed only for
             an executor, gradient method or loss of your own. They are compared with what was recorded.
+        budget: QPU seconds in all, what is spent already included, instead of the recorded limit.
         allow_changed_environment: go on although versions or the machine changed; the last bits may differ.
 
     Raises: RunError: no run is there, another process is at it, its files are damaged, or something that the numbers
@@ -51,6 +54,8 @@ def resume(
             gradient=gradient,
             loss=loss,
         )
+        if budget is not None:
+            task = replace(task, settings=replace(task.settings, budget=budget))
         trainer = Trainer(task)
         found = latest(run.path)
         recorded = run.config["identity"] if found is None else found[1]["identity"]

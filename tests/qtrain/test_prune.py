@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
@@ -111,6 +111,7 @@ def test_where_too_few_magnitudes_are_positive_the_rest_is_uniform():
     assert chisquare(seen[[0, 2, 3]]).pvalue > 0.001
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([0.0, 5e-324, 1e-300, 1e-9, 1.0, 1e300]), min_size=1, max_size=30),
     st.integers(0, 2**32 - 1),
@@ -125,6 +126,7 @@ def test_any_magnitudes_give_different_indices_positive_ones_first(values, seed,
     assert positive.sum() == min(count, (magnitude > 0).sum())
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500), st.floats(0, 1, exclude_max=True))
 def test_how_many_are_kept(num_weights, ratio):
     count = kept(num_weights, ratio)

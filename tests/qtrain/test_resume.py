@@ -128,10 +128,8 @@ def test_resume_under_noise_equals_uninterrupted(tmp_path):
     small(
         run_dir, qtrain.NoisySimulator(device, shots=50, seed=3), steps=5, budget=whole.metrics[2]["qpu_seconds"] * 1.01
     )
-    config = json.loads((run_dir / "config.json").read_text())
-    config["settings"]["budget"] = None
-    (run_dir / "config.json").write_text(json.dumps(config))
-    resumed = qtrain.resume(run_dir)
+    assert qtrain.resume(run_dir).stopped == "budget"
+    resumed = qtrain.resume(run_dir, budget=1e9)
     assert resumed.weights_sha256 == whole.weights_sha256
     assert resumed.metrics == whole.metrics
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qtrain
@@ -122,6 +122,7 @@ def test_the_number_of_torch_threads_changes_nothing_and_is_left_alone():
     assert one.weights_sha256 == two.weights_sha256
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(0, 2**40), st.integers(0, 10**6), st.data())
 def test_a_batch_is_a_function_of_seed_and_step_without_repeated_rows(rows, seed, step, data):
     size = data.draw(st.integers(1, rows))
@@ -324,3 +325,13 @@ def test_metrics_are_plain_json_with_the_spending_so_far(tmp_path):
     assert [m["step"] for m in lines] == [1, 2, 3, 4, 5, 6]
     assert lines[-1]["circuits"] == result.ledger.circuits
     assert all(a["shots"] < b["shots"] for a, b in itertools.pairwise(lines))
+
+
+def test_the_progress_line_shows_loss_accuracy_and_spending_on_standard_error(capsys):
+    small(executor=qtrain.ExactSimulator(16), progress=True)
+    out, error = capsys.readouterr()
+    assert out == ""
+    for word in ("6/6", "loss", "accuracy", "circuits", "shots", "QPU s"):
+        assert word in error
+    small()
+    assert capsys.readouterr().err == "", "no terminal, not asked for"

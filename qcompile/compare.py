@@ -63,7 +63,7 @@ class Row:
     breakdown: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Four ways to map a circuit; prints as a table, in a notebook as HTML.
 
@@ -81,8 +81,8 @@ class Comparison:
     shots: int
     draws: int
     rows: tuple[Row, ...]
-    compiled: CompiledCircuit = field(repr=False)
-    circuits: Mapping[str, QuantumCircuit] = field(repr=False)
+    compiled: CompiledCircuit
+    circuits: Mapping[str, QuantumCircuit]
 
     def __getitem__(self, name: str) -> Row:
         """The row of that name. Raises: KeyError."""
@@ -114,7 +114,7 @@ class Comparison:
             table.add_row(*_cells(row), style="bold" if row.name == "qcompile" else None)
         return table
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         from rich.console import Console
 
         console = Console(width=100, color_system=None)

@@ -149,7 +149,7 @@ def scaled(train: Dataset, *others: Dataset, low: float = 0.0, high: float = mat
     least, span = train.x.min(0), np.ptp(train.x, 0)
     span = np.where(span > 0, span, np.inf)
     return tuple(
-        Dataset(low + (high - low) * (data.x - least) / span, data.y, data.name, data.classes)
+        Dataset(low + (high - low) * ((data.x - least) / span), data.y, data.name, data.classes)
         for data in (train, *others)
     )
 

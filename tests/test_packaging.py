@@ -94,7 +94,7 @@ def test_installed_commands_work_where_the_checkout_is_not(python: str, tmp_path
     listed = json.loads(run(*qcompile_command, "devices", "--json", cwd=tmp_path, **variables).stdout)
     assert {row["origin"] for row in listed["devices"]} == {"package"}
     shutil.copy(PQC6, tmp_path / "circuit.qasm")
-    arguments = "compile circuit.qasm --device guadalupe --effort fast -o mapped.qasm --json".split()
+    arguments = ["compile", "circuit.qasm", "--device", "guadalupe", "--effort", "fast", "-o", "mapped.qasm", "--json"]
     said = json.loads(run(*qcompile_command, *arguments, cwd=tmp_path, **variables).stdout)
     assert 0 < said["estimate"]["state_fidelity"] < 1
     assert (tmp_path / "mapped.qasm").read_text().startswith("OPENQASM 3.0;")

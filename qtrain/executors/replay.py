@@ -119,7 +119,8 @@ def _name(program: Program, method: str, angles: Array, key: Key, *more: Array) 
 
 def _read(path: Path) -> dict[str, tuple[Array, Ledger]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # opened here, since numpy leaves a file open that turns out to be no archive
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         results = {}
         for name, values in arrays.items():

@@ -37,7 +37,7 @@ format: $(READY)
 
 # torch comes first and pinned: an unpinned one may bring gigabytes of GPU libraries.
 $(READY): pyproject.toml constraints.txt
-	@if [ -z "$(PYTHON)" ] || ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	@if [ -z "$(PYTHON)" ] || ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 		echo "make: no Python 3.11 or newer found (PYTHON='$(PYTHON)'). Install one, or: make PYTHON=/path/to/python3.12" >&2; \
 		exit 1; fi
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)

@@ -114,10 +114,10 @@ def stored_values(stored: StoredDevice, device: Device) -> dict[str, Any]:
 
 def stored_table(rows: Iterable[Mapping[str, Any]]) -> Table:
     """The list of devices."""
-    table = Table()
-    for column in ("device", "date", "qubits", "gates", "live couplers", "largest live region", "from"):
-        is_number = column in ("qubits", "live couplers", "largest live region")
-        table.add_column(column, justify="right" if is_number else "left")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in ("device", "date", "qubits", "gates", "live\ncouplers", "largest\nlive region", "from"):
+        is_number = column == "qubits" or "\n" in column
+        table.add_column(column, justify="right" if is_number else "left", no_wrap=True)
     for row in rows:
         gates = ", ".join(row["two_qubit_gates"])
         numbers = (str(row["qubits"]), gates, str(row["live_couplers"]), str(row["largest_live_region"]))

@@ -25,7 +25,9 @@ from qcompile.schedule import as_late_as_possible, delay_seconds, idle_windows
 from qcompile.synthesis import NativeOperation, RoutedOperation, read_operations, synthesize
 
 _EMBEDDINGS = 2000  # places looked at for one routed circuit
-_ESTIMATED = 12  # of those, how many are synthesized and estimated
+ESTIMATED = 12
+"""Of those, how many are synthesized and estimated."""
+
 _READOUT_WEIGHT = 0.1  # state fidelity decides; readout only between near-equals
 
 
@@ -170,7 +172,7 @@ def relocations(problem: Problem, candidate: Candidate, seed: int) -> list[tuple
     readout = np.array([-math.log1p(-min(r.error, 0.999)) if (r := q.readout) else 0.0 for q in device.qubits])
     for v in problem.measured:
         prices += _READOUT_WEIGHT * readout[found[:, column[plan.final_layout.physical[v]]]]
-    chosen = np.argsort(prices, kind="stable")[:_ESTIMATED]
+    chosen = np.argsort(prices, kind="stable")[:ESTIMATED]
     return [(float(prices[k]), plan.on({p: int(found[k, i]) for p, i in column.items()})) for k in chosen]
 
 
@@ -193,6 +195,6 @@ def _loads(steps: Sequence[NativeStep]) -> tuple[dict[int, int], dict[int, float
     return pulses, waiting
 
 
-def cheapest(moved: Sequence[tuple[float, Plan]], count: int = _ESTIMATED) -> list[Plan]:
+def cheapest(moved: Sequence[tuple[float, Plan]], count: int) -> list[Plan]:
     """The plans of lowest price."""
     return [plan for _, plan in sorted(moved, key=lambda m: m[0])[:count]]

@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 from qiskit import QuantumCircuit, qasm2, qasm3
 from qiskit.circuit import Barrier, ControlFlowOp, Delay, Instruction, Measure, ParameterExpression, Reset
 from qiskit.circuit.exceptions import CircuitError as QiskitCircuitError
-from qiskit.circuit.library import get_standard_gate_name_mapping
 
 from qcompile.device import Device
 from qcompile.errors import CircuitError, UnroutableError
+from qcompile.ideal import standard_gates
 
 CircuitLike: TypeAlias = Any
 """A QuantumCircuit, a path (str or PathLike) of a .qasm file, or QASM text."""
@@ -139,7 +139,7 @@ def check_circuit(circuit: QuantumCircuit) -> None:
     """
     if circuit.num_qubits == 0:
         raise CircuitError(f"{circuit.name}: has no qubits. Expected at least one.")
-    known = _standard_gates()
+    known = standard_gates()
     for index, instruction in enumerate(circuit.data):
         operation = instruction.operation
         place = f"{circuit.name}: instruction {index} ({operation.name})"
@@ -152,10 +152,6 @@ def check_circuit(circuit: QuantumCircuit) -> None:
             _check_value(place, value)
         if operation.name not in known and not isinstance(operation, _NOT_GATES):
             _check_definition(place, operation)
-
-
-def _standard_gates() -> set[str]:
-    return set(get_standard_gate_name_mapping())
 
 
 def _check_value(place: str, value: object) -> None:
@@ -186,7 +182,7 @@ def _check_definition(place: str, operation: Instruction, depth: int = 0) -> Non
         return
     if depth > 64:
         raise CircuitError(f"{place} is defined in terms of itself. Expected a definition that ends in known gates.")
-    known = _standard_gates()
+    known = standard_gates()
     for part in definition.data:
         inner = part.operation
         if isinstance(inner, ControlFlowOp):

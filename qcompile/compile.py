@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qcompile.candidates import Candidate, Problem, best_of, cheapest, evaluate, relocations, route_placement
+from qcompile.candidates import (
+    ESTIMATED,
+    Candidate,
+    Problem,
+    best_of,
+    cheapest,
+    evaluate,
+    relocations,
+    route_placement,
+)
 from qcompile.circuit import CircuitLike, check_width, final_measurements, read_circuit
 from qcompile.compiled import CompiledCircuit, set_qiskit_layout
 from qcompile.device import Device
@@ -25,8 +34,8 @@ from qcompile.verify import assert_executable
 ROUNDS = {"fast": 1, "normal": 4, "best": 16}
 """Rounds of candidates by effort."""
 
-_OPERATIONS = 60_000  # rounds x operations of one compilation: beyond it a circuit gets fewer rounds, at least one
-_METHODS_A_ROUND = (sabre.place, sabre.place, region.place, region.place)
+_METHODS_A_ROUND = (sabre.place, region.place, sabre.place, region.place)
+_OPERATIONS = 60_000  # a circuit of more than a few thousand operations gets fewer rounds, methods and relocations
 
 
 def compile(
@@ -56,8 +65,8 @@ def compile(
     reduced = cancel_pairs(lowered.circuit)
     measured = tuple(final_measurements(reduced).values())
     problem = Problem(reduced, lowered.slots, lowered.slot_values(draws), device, measured)
-    rounds = min(ROUNDS[effort], max(1, _OPERATIONS // max(reduced.size(), 1)))
-    best = best_of([_round(problem, seed, number) for number in range(rounds)])
+    breadth = max(1, _OPERATIONS // max(reduced.size(), 1))
+    best = best_of([_round(problem, seed, number, breadth) for number in range(min(ROUNDS[effort], breadth))])
 
     plan = best.plan
     compiled = to_circuit(best.native, lowered, device.num_qubits)
@@ -67,20 +76,20 @@ def compile(
     return CompiledCircuit(compiled, plan.layout, plan.final_layout, estimate, device)
 
 
-def _round(problem: Problem, seed: int, number: int) -> Candidate:
-    """Best candidate of one round."""
+def _round(problem: Problem, seed: int, number: int, breadth: int) -> Candidate:
+    """Best candidate of one round of at most `breadth` placement methods and relocations."""
     routed = [
         best_of([evaluate(problem, plan) for plan in route_placement(problem, placement, trial)])
-        for trial, placement in _placements(problem, seed, number)
+        for trial, placement in _placements(problem, seed, number, breadth)
     ]
     moved = [m for candidate in routed for m in relocations(problem, candidate, seed + number)]
-    return best_of(routed + [evaluate(problem, plan) for plan in cheapest(moved)])
+    return best_of(routed + [evaluate(problem, plan) for plan in cheapest(moved, min(ESTIMATED, breadth))])
 
 
-def _placements(problem: Problem, seed: int, number: int) -> Iterator[tuple[int, Placement]]:
+def _placements(problem: Problem, seed: int, number: int, breadth: int) -> Iterator[tuple[int, Placement]]:
     """(seed of the trial, proposal) of one round; the first one adds the trivial layout and direct embeddings."""
     first = 1000 * seed + len(_METHODS_A_ROUND) * number
-    methods = list(_METHODS_A_ROUND)
+    methods = list(_METHODS_A_ROUND[:breadth])
     if number == 0:
         methods += [trivial.place, subgraph.place]
     for i, method in enumerate(methods):

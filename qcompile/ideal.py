@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,13 +50,19 @@ def confuse(probabilities: NDArray[np.float64], confusion: Sequence[NDArray[np.f
     return np.asarray(tensor.reshape(-1))
 
 
+@cache
+def standard_gates() -> dict[str, Any]:
+    """Gates of Qiskit's standard library by name; Qiskit itself makes them anew at every call. Do not change them."""
+    return dict(get_standard_gate_name_mapping())
+
+
 @lru_cache(maxsize=4096)
 def gate_matrix(name: str, params: tuple[float, ...] = ()) -> NDArray[np.complex128]:
     """Matrix of a gate of Qiskit's standard library at given angles, rad. Treat as read-only: results are shared.
 
     Raises: KeyError: no gate of that name.
     """
-    gate = get_standard_gate_name_mapping()[name]
+    gate = standard_gates()[name]
     if params:
         gate = gate.to_mutable()
         gate.params = list(params)
@@ -64,6 +71,6 @@ def gate_matrix(name: str, params: tuple[float, ...] = ()) -> NDArray[np.complex
 
 def operation_matrix(operation: Operation) -> NDArray[np.complex128]:
     """Matrix of any bound gate: its own, or that of its definition."""
-    if operation.name in get_standard_gate_name_mapping() and operation.name != "delay":
+    if operation.name in standard_gates() and operation.name != "delay":
         return gate_matrix(operation.name, tuple(float(p) for p in operation.params))
     return np.asarray(Operator(operation).data, dtype=np.complex128)

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitInstruction, Parameter
-from qiskit.circuit.library import CXGate, RZGate, SXGate, XGate, get_standard_gate_name_mapping
+from qiskit.circuit.library import CXGate, RZGate, SXGate, XGate
 from qiskit.synthesis import TwoQubitBasisDecomposer
 
 from qcompile.device import Device
 from qcompile.errors import CalibrationError
-from qcompile.ideal import gate_matrix
+from qcompile.ideal import gate_matrix, standard_gates
 from qcompile.lowering import Angle, Lowered
 
 Unitary = NDArray[np.complex128]
@@ -170,8 +170,6 @@ def _cancel_cx(operations: Sequence[RoutedOperation]) -> list[RoutedOperation]:
             at = _commutes_back_to(operation, kept, wires.get(control, []), _ON_CONTROL, 0)
             if at is not None and at == _commutes_back_to(operation, kept, wires.get(target, []), _ON_TARGET, 1):
                 kept[at] = None
-                wires[control].remove(at)
-                wires[target].remove(at)
                 continue
         kept.append(operation)
         for q in operation.qubits:
@@ -186,7 +184,7 @@ def _commutes_back_to(
     for at in reversed(wire):
         operation = kept[at]
         if operation is None or operation.name in passing:
-            continue
+            continue  # cancelled before, or commutes
         if operation.name != "cx" or operation.qubits[role] != cx.qubits[role]:
             return None
         if operation.qubits == cx.qubits:
@@ -353,11 +351,6 @@ def _matrix(name: str, params: tuple[Any, ...]) -> Unitary:
     return gate_matrix(name, tuple(float(p) for p in params))
 
 
-@cache
-def _standard_gates() -> dict[str, Any]:
-    return dict(get_standard_gate_name_mapping())
-
-
 _Pair = tuple[Unitary | None, Unitary | None]
 
 
@@ -379,7 +372,7 @@ def _cx_from(name: str, same_direction: bool) -> tuple[_Pair, _Pair]:
     if not same_direction:
         exchange = np.eye(4)[[0, 2, 1, 3]]
         wanted = exchange @ wanted @ exchange
-    built = TwoQubitBasisDecomposer(_standard_gates()[name])(wanted, _num_basis_uses=1)
+    built = TwoQubitBasisDecomposer(standard_gates()[name])(wanted, _num_basis_uses=1)
     before: list[Unitary | None] = [None, None]
     after: list[Unitary | None] = [None, None]
     side = before
@@ -405,7 +398,7 @@ def to_circuit(operations: Sequence[NativeOperation], lowered: Lowered, num_qubi
         circuit.add_bits([bit])
     for register in source.cregs:
         circuit.add_register(register)
-    gates = _standard_gates()
+    gates = standard_gates()
     for operation in operations:
         if operation.original is not None:
             circuit.append(operation.original.operation, list(operation.qubits), list(operation.original.clbits))

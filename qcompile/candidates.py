@@ -28,7 +28,7 @@ _EMBEDDINGS = 2000  # places looked at for one routed circuit
 ESTIMATED = 12
 """Of those, how many are synthesized and estimated."""
 
-_READOUT_WEIGHT = 0.1  # state fidelity decides; readout only between near-equals
+_READOUT_WEIGHT = 0.3  # of log readout beside log state fidelity: gains 2 % ESP for 0.4 % of state fidelity
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Problem:
         slots: placeholder parameter -> slot number.
         slot_values: [draw, slot] numbers to judge candidates at, rad.
         device: the chip.
-        measured: virtual qubits that are measured at the end.
+        measured: virtual qubits that are measured at the end; all of them if none is, as something will be read.
     """
 
     circuit: QuantumCircuit
@@ -94,7 +94,7 @@ class Candidate:
 
     @property
     def merit(self) -> float:
-        """Log of the estimated state fidelity, and a little of the readout's; higher is better."""
+        """Log of the estimated state fidelity and, at a lower weight, of the readout; higher is better."""
         fidelity = float(self.score.fidelity.mean())
         return math.log(max(fidelity, 1e-300)) - _READOUT_WEIGHT * self.score.loss["readout"]
 

@@ -63,7 +63,7 @@ def compile(
     lowered = lower(with_delays_in_seconds(original, device))
     draws = parameter_draws(lowered.parameters, values, seed, original.name)
     reduced = cancel_pairs(lowered.circuit)
-    measured = tuple(final_measurements(reduced).values())
+    measured = tuple(final_measurements(reduced).values()) or tuple(range(reduced.num_qubits))
     problem = Problem(reduced, lowered.slots, lowered.slot_values(draws), device, measured)
     breadth = max(1, _OPERATIONS // max(reduced.size(), 1))
     best = best_of([_round(problem, seed, number, breadth) for number in range(min(ROUNDS[effort], breadth))])

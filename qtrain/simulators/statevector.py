@@ -6,7 +6,8 @@ whole batch, over one long run of amplitudes). Adjoint differentiation: Jones an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from qtrain.errors import ExecutorError
 from qtrain.gates import Fixed, Reset
+from qtrain.program import SlotRotation
+from qtrain.simulators import runs_kernels as runs
 from qtrain.simulators import statevector_kernels as kernels
 from qtrain.simulators.batches import MEMORY_LIMIT, for_each_chunk
 from qtrain.simulators.fusion import fuse
@@ -23,21 +26,32 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 _CACHE_BYTES = 512 * 1024  # a chunk's states should stay in the second-level cache
+_ELEMENT = {"X": runs.X, "Y": runs.Y, "Z": runs.Z}
 _PAULI_MASKS = {"X": (1, 0), "Y": (1, 1), "Z": (0, 1)}
 
 
 class _Code(NamedTuple):
-    """A program as flat arrays; ones and twos [2, matrix, d, d] are real and imaginary parts."""
+    """A program as flat arrays, in the form that the kernels take.
 
-    kind: NDArray[np.int8]
-    masks: NDArray[np.int64]
-    matrix: NDArray[np.int64]
-    slot: NDArray[np.int64]
-    ones: Array
-    twos: Array
-    inverse_ones: Array
-    inverse_twos: Array
+    Attributes:
+        starts: how many of the first operations are runs on qubits 0, 1, ... in the beginning.
+        ops: (kind, masks, which, elements, matrices, twos), see `statevector_kernels.forward`.
+        inverse: the inverses of `twos`.
+        strings: [string, 2] masks of the program's Pauli strings.
+    """
+
+    starts: int
+    ops: tuple[NDArray[Any], ...]
+    inverse: Array
     strings: NDArray[np.int64]
+
+
+@dataclass
+class _Run:
+    """One-qubit operations that follow each other on a qubit."""
+
+    qubits: tuple[int]
+    elements: list[Fixed | SlotRotation]
 
 
 _codes: WeakKeyDictionary[Program, _Code] = WeakKeyDictionary()
@@ -53,45 +67,86 @@ def string_masks(string: tuple[tuple[int, str], ...]) -> tuple[int, int]:
     return x, z
 
 
-def _matrix_cost(matrix: NDArray[np.complex128]) -> float:
-    return float(len(matrix))
+def _is_monomial(matrix: NDArray[np.complex128]) -> bool:
+    return bool(np.all(np.count_nonzero(matrix, axis=1) == 1))
+
+
+def _cost(matrix: NDArray[np.complex128]) -> float:
+    """Multiplications an amplitude of one pass, plus the pass itself."""
+    return (1.0 if _is_monomial(matrix) else float(len(matrix))) + 3.0
+
+
+def _joined(program: Program) -> tuple[list[_Run], list[Any]]:
+    """The first run of each qubit, and everything else with one-qubit operations joined to runs."""
+    starts = [_Run((q,), []) for q in range(program.num_qubits)]
+    waiting: dict[int, _Run] = dict(enumerate(starts))
+    rest: list[Any] = []
+    for op in program.ops:
+        if isinstance(op, Reset):
+            raise ExecutorError(
+                f"the circuit resets qubit {op.qubits[0]} behind other gates, which a state vector cannot hold. "
+                "Use NoisySimulator."
+            )
+        if len(op.qubits) > 1:
+            for q in op.qubits:
+                waiting.pop(q, None)
+            rest.append(op)
+        elif op.qubits[0] in waiting:
+            waiting[op.qubits[0]].elements.append(op)
+        else:
+            run = waiting[op.qubits[0]] = _Run((op.qubits[0],), [op])
+            rest.append(run)
+    fixed = [_as_fixed(op) if isinstance(op, _Run) else op for op in rest]
+    return starts, fuse(fixed, _cost)
+
+
+def _as_fixed(run: _Run) -> _Run | Fixed:
+    """A run without rotations as one map, so that it can be merged into a neighbour."""
+    product = np.eye(2, dtype=np.complex128)
+    for element in run.elements:
+        if not isinstance(element, Fixed):
+            return run
+        product = element.matrix @ product
+    return Fixed(run.qubits, product)
 
 
 def _code(program: Program) -> _Code:
     known = _codes.get(program)
     if known is not None:
         return known
-    kind, masks, index, slot = [], [], [], []
-    matrices: dict[int, list[NDArray[np.complex128]]] = {1: [], 2: []}
-    for op in fuse(program.ops, _matrix_cost):
-        if isinstance(op, Reset):
-            raise ExecutorError(
-                f"the circuit resets qubit {op.qubits[0]} behind other gates, which a state vector cannot hold. "
-                "Use NoisySimulator."
-            )
-        if isinstance(op, Fixed):
-            width = len(op.qubits)
-            kind.append(kernels.FIXED_ONE if width == 1 else kernels.FIXED_TWO)
-            masks.append((1 << op.qubits[0], 1 << op.qubits[-1]))
-            index.append(len(matrices[width]))
-            slot.append(-1)
-            matrices[width].append(op.matrix)
-        else:
-            kind.append(kernels.ROTATION)
+    kind, masks, which = [], [], []
+    elements: list[tuple[int, int]] = []
+    ones: list[NDArray[np.complex128]] = []
+    twos: list[NDArray[np.complex128]] = []
+    starts, rest = _joined(program)
+    for op in [*starts, *rest]:
+        if isinstance(op, SlotRotation):
+            kind.append(kernels.STRING)
             masks.append(string_masks(tuple(zip(op.qubits, op.paulis))))
-            index.append(-1)
-            slot.append(op.slot)
-    ones, inverse_ones = _stacked(matrices[1], 2)
-    twos, inverse_twos = _stacked(matrices[2], 4)
+            which.append((op.slot, op.slot))
+            continue
+        masks.append((1 << op.qubits[0], 1 << op.qubits[-1]))
+        if isinstance(op, Fixed) and len(op.qubits) == 2:
+            kind.append(kernels.MONOMIAL if _is_monomial(op.matrix) else kernels.DENSE)
+            which.append((len(twos), len(twos)))
+            twos.append(op.matrix)
+            continue
+        kind.append(kernels.RUN)
+        first = len(elements)
+        for element in [op] if isinstance(op, Fixed) else op.elements:
+            if isinstance(element, Fixed):
+                elements.append((runs.FIXED, len(ones)))
+                ones.append(element.matrix)
+            else:
+                elements.append((_ELEMENT[element.paulis], element.slot))
+        which.append((first, len(elements)))
+    matrices, _ = _stacked(ones, 2)
+    two, inverse = _stacked(twos, 4)
+    pairs = [np.array(rows, dtype=np.int64).reshape(-1, 2) for rows in (masks, which, elements)]
     code = _Code(
-        np.array(kind, dtype=np.int8),
-        np.array(masks, dtype=np.int64).reshape(-1, 2),
-        np.array(index, dtype=np.int64),
-        np.array(slot, dtype=np.int64),
-        ones,
-        twos,
-        inverse_ones,
-        inverse_twos,
+        len(starts),
+        (np.array(kind, dtype=np.int8), *pairs, matrices, two),
+        inverse,
         np.array([string_masks(s) for s in program.measurement.strings], dtype=np.int64).reshape(-1, 2),
     )
     _codes[program] = code
@@ -122,10 +177,7 @@ def _run(code: _Code, num_qubits: int, turns: _Angles) -> Array:
     """[2, 2^n * columns]: real and imaginary parts after the whole circuit."""
     columns = turns.cos.shape[1]
     state = np.zeros((2, 2**num_qubits * columns))
-    state[0, :columns] = 1.0
-    kernels.forward(
-        state[0], state[1], columns, code.kind, code.masks, code.matrix, code.slot, code.ones, code.twos, *turns
-    )
+    kernels.forward(state[0], state[1], columns, code.starts, code.ops, turns)
     return state
 
 
@@ -182,19 +234,7 @@ def adjoint(program: Program, angles: Array, cotangent: Array) -> Array:
         )
         gradient = np.zeros((program.num_slots, columns))
         kernels.backward(
-            state[0],
-            state[1],
-            pulled[0],
-            pulled[1],
-            columns,
-            code.kind,
-            code.masks,
-            code.matrix,
-            code.slot,
-            code.inverse_ones,
-            code.inverse_twos,
-            *turns,
-            gradient,
+            state[0], state[1], pulled[0], pulled[1], columns, code.starts, code.ops, code.inverse, turns, gradient
         )
         out[rows] = gradient.T
 

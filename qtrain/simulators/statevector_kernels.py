@@ -1,8 +1,9 @@
 """numba kernels of the state-vector simulator.
 
-A state of `dimension` amplitudes and `columns` batch entries is two flat arrays, real and imaginary parts, index
-amplitude * columns + column. A Pauli string is two bit masks and a count: P |j> = i^(y) (-1)^|j & z| |j ^ x>, y the
-number of Y. The plain twin is plain.py.
+A state of 2^n amplitudes and `columns` batch entries is two flat arrays, real and imaginary parts, index
+amplitude * columns + column. What is the same for every column runs over one long row. A Pauli string is two bit
+masks: P |j> = i^(y) (-1)^|j & z| |j ^ x>, y the number of Y. One-qubit runs are in runs_kernels.py, the plain twin is
+plain.py.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from typing import Any
 import numba
 import numpy as np
 
-FIXED_ONE, FIXED_TWO, ROTATION = 0, 1, 2
+from qtrain.simulators.runs_kernels import apply_run, cross_run, gradient_run, run_matrix, run_width
+
+RUN, DENSE, MONOMIAL, STRING = 0, 1, 2, 3
+_TILE = 256  # amplitudes of a row handled at once by a two-qubit map
 
 _jit = numba.njit(cache=True, nogil=True, fastmath=True)
 
@@ -52,34 +56,49 @@ def _string_phase(x: int, z: int) -> tuple[bool, float]:
 
 
 @_jit
-def _fixed_one(re: Any, im: Any, run: int, mr: Any, mi: Any) -> None:
-    for base in range(0, re.size, 2 * run):
-        for i in range(base, base + run):
-            j = i + run
-            ar, ai, br, bi = re[i], im[i], re[j], im[j]
-            re[i] = mr[0, 0] * ar - mi[0, 0] * ai + mr[0, 1] * br - mi[0, 1] * bi
-            im[i] = mr[0, 0] * ai + mi[0, 0] * ar + mr[0, 1] * bi + mi[0, 1] * br
-            re[j] = mr[1, 0] * ar - mi[1, 0] * ai + mr[1, 1] * br - mi[1, 1] * bi
-            im[j] = mr[1, 0] * ai + mi[1, 0] * ar + mr[1, 1] * bi + mi[1, 1] * br
+def _two(re: Any, im: Any, run_a: int, run_b: int, mr: Any, mi: Any, monomial: bool) -> None:
+    """A two-qubit map [4, 4]; a monomial one has one entry a row, and rows that it leaves alone are not touched."""
+    low, high = min(run_a, run_b), max(run_a, run_b)
+    rows_r, rows_i = np.empty((4, _TILE)), np.empty((4, _TILE))
+    for outer in range(0, re.size, 2 * high):
+        for middle in range(outer, outer + high, 2 * low):
+            for start in range(middle, middle + low, _TILE):
+                width = min(_TILE, middle + low - start)
+                for k in range(4):
+                    if monomial and mr[k, k] == 1.0:
+                        continue
+                    at = start + (k >> 1) * run_a + (k & 1) * run_b
+                    source_r, source_i, copy_r, copy_i = re[at:], im[at:], rows_r[k], rows_i[k]
+                    for i in range(width):
+                        copy_r[i] = source_r[i]
+                        copy_i[i] = source_i[i]
+                for k in range(4):
+                    at = start + (k >> 1) * run_a + (k & 1) * run_b
+                    if not monomial:
+                        _row(re[at:], im[at:], width, rows_r, rows_i, mr[k], mi[k])
+                    elif mr[k, k] != 1.0:
+                        for m in range(4):
+                            if mr[k, m] != 0.0 or mi[k, m] != 0.0:
+                                _scaled(re[at:], im[at:], width, rows_r[m], rows_i[m], mr[k, m], mi[k, m])
 
 
 @_jit
-def _fixed_two(re: Any, im: Any, run_a: int, run_b: int, mr: Any, mi: Any) -> None:
-    low, high = min(run_a, run_b), max(run_a, run_b)
-    vr, vi = np.empty(4), np.empty(4)
-    for outer in range(0, re.size, 2 * high):
-        for middle in range(outer, outer + high, 2 * low):
-            for i in range(middle, middle + low):
-                for k in range(4):
-                    at = i + (k >> 1) * run_a + (k & 1) * run_b
-                    vr[k], vi[k] = re[at], im[at]
-                for k in range(4):
-                    at = i + (k >> 1) * run_a + (k & 1) * run_b
-                    sr, si = 0.0, 0.0
-                    for m in range(4):
-                        sr += mr[k, m] * vr[m] - mi[k, m] * vi[m]
-                        si += mr[k, m] * vi[m] + mi[k, m] * vr[m]
-                    re[at], im[at] = sr, si
+def _row(target_r: Any, target_i: Any, width: int, rows_r: Any, rows_i: Any, mr: Any, mi: Any) -> None:
+    a, b, c, d = rows_r[0], rows_r[1], rows_r[2], rows_r[3]
+    p, q, r, s = rows_i[0], rows_i[1], rows_i[2], rows_i[3]
+    m0, m1, m2, m3 = mr[0], mr[1], mr[2], mr[3]
+    n0, n1, n2, n3 = mi[0], mi[1], mi[2], mi[3]
+    for i in range(width):
+        target_r[i] = (m0 * a[i] + m1 * b[i] + m2 * c[i] + m3 * d[i]) - (n0 * p[i] + n1 * q[i] + n2 * r[i] + n3 * s[i])
+    for i in range(width):
+        target_i[i] = m0 * p[i] + m1 * q[i] + m2 * r[i] + m3 * s[i] + n0 * a[i] + n1 * b[i] + n2 * c[i] + n3 * d[i]
+
+
+@_jit
+def _scaled(target_r: Any, target_i: Any, width: int, a: Any, b: Any, x: float, y: float) -> None:
+    for i in range(width):
+        target_r[i] = x * a[i] - y * b[i]
+        target_i[i] = x * b[i] + y * a[i]
 
 
 @_jit
@@ -205,84 +224,80 @@ def _overlap(lr: Any, li: Any, re: Any, im: Any, columns: int, x: int, z: int, o
 
 
 @_jit
-def _apply(
-    re: Any,
-    im: Any,
-    columns: int,
-    op: int,
-    kind: Any,
-    masks: Any,
-    matrix: Any,
-    ones: Any,
-    twos: Any,
-    cos: Any,
-    sin: Any,
-    uniform: Any,
-    slot: Any,
-    direction: float,
-) -> None:
-    a, b = masks[op, 0], masks[op, 1]
-    if kind[op] == FIXED_ONE:
-        _fixed_one(re, im, a * columns, ones[0, matrix[op]], ones[1, matrix[op]])
-    elif kind[op] == FIXED_TWO:
-        _fixed_two(re, im, a * columns, b * columns, twos[0, matrix[op]], twos[1, matrix[op]])
-    else:
-        s = slot[op]
-        width = 1 if uniform[s] else columns
-        _rotate(re, im, columns, a, b, cos[s, :width], sin[s, :width], direction)
+def forward(re: Any, im: Any, columns: int, starts: int, code: Any, turns: Any) -> None:
+    """Applies every operation; the first `starts`, one run a qubit, make the product state to begin with.
 
-
-@_jit
-def forward(
-    re: Any,
-    im: Any,
-    columns: int,
-    kind: Any,
-    masks: Any,
-    matrix: Any,
-    slot: Any,
-    ones: Any,
-    twos: Any,
-    cos: Any,
-    sin: Any,
-    uniform: Any,
-) -> None:
-    """Applies every operation in order. cos and sin [slot, columns] are those of half the angles."""
-    for op in range(kind.size):
-        _apply(re, im, columns, op, kind, masks, matrix, ones, twos, cos, sin, uniform, slot, 1.0)
+    code: (kind, masks, which, elements, matrices, twos). masks [op, 2]: strides of the qubits, or x and z of a string.
+    which [op, 2]: rows of `elements` of a run; a matrix of `twos` [2, matrix, 4, 4]; a slot. turns: (cos, sin, uniform)
+    of half the angles, [slot, columns].
+    """
+    kind, masks, which, elements, matrices, twos = code
+    cos, sin, uniform = turns
+    ur, ui = np.empty((4, columns)), np.empty((4, columns))
+    re[:columns] = 1.0
+    size = columns
+    for op in range(starts):
+        width = run_width(which[op], elements, uniform, columns)
+        run_matrix(which[op], elements, matrices, cos, sin, width, ur, ui)
+        for base in range(0, size, columns):
+            for k in range(columns):
+                j = 0 if width == 1 else k
+                i = base + k
+                a, b = re[i], im[i]
+                re[size + i] = ur[2, j] * a - ui[2, j] * b
+                im[size + i] = ur[2, j] * b + ui[2, j] * a
+                re[i] = ur[0, j] * a - ui[0, j] * b
+                im[i] = ur[0, j] * b + ui[0, j] * a
+        size *= 2
+    for op in range(starts, kind.size):
+        a, b, first = masks[op, 0], masks[op, 1], which[op, 0]
+        if kind[op] == RUN:
+            width = run_width(which[op], elements, uniform, columns)
+            run_matrix(which[op], elements, matrices, cos, sin, width, ur, ui)
+            apply_run(re, im, a * columns, ur[:, :width], ui[:, :width])
+        elif kind[op] == STRING:
+            width = 1 if uniform[first] else columns
+            _rotate(re, im, columns, a, b, cos[first, :width], sin[first, :width], 1.0)
+        else:
+            _two(re, im, a * columns, b * columns, twos[0, first], twos[1, first], kind[op] == MONOMIAL)
 
 
 @_jit
 def backward(
-    re: Any,
-    im: Any,
-    lr: Any,
-    li: Any,
-    columns: int,
-    kind: Any,
-    masks: Any,
-    matrix: Any,
-    slot: Any,
-    ones: Any,
-    twos: Any,
-    cos: Any,
-    sin: Any,
-    uniform: Any,
-    gradient: Any,
+    re: Any, im: Any, lr: Any, li: Any, columns: int, starts: int, code: Any, inverse: Any, turns: Any, gradient: Any
 ) -> None:
     """Takes every operation back off psi and lambda = O psi; gradient[slot, column] = d<O>/d angle.
 
-    ones and twos hold the inverse matrices here.
+    inverse: the inverse matrices of `twos`. A run's rotations all follow from one sum over the state, its 2 x 2 matrix
+    of overlaps; the runs at the start need not be taken off, as no two of them share a qubit.
     """
-    first = 0
-    while first < kind.size and kind[first] != ROTATION:
-        first += 1
-    for op in range(kind.size - 1, first - 1, -1):
-        if kind[op] == ROTATION:
-            _overlap(lr, li, re, im, columns, masks[op, 0], masks[op, 1], gradient[slot[op]])
-        if op > first:
-            _apply(re, im, columns, op, kind, masks, matrix, ones, twos, cos, sin, uniform, slot, -1.0)
-            _apply(lr, li, columns, op, kind, masks, matrix, ones, twos, cos, sin, uniform, slot, -1.0)
+    kind, masks, which, elements, matrices, _ = code
+    cos, sin, uniform = turns
+    ur, ui = np.empty((4, columns)), np.empty((4, columns))
+    cross_r, cross_i = np.empty((4, columns)), np.empty((4, columns))
+    for op in range(kind.size - 1, -1, -1):
+        a, b, first = masks[op, 0], masks[op, 1], which[op, 0]
+        if kind[op] == RUN:
+            cross_run(lr, li, re, im, a * columns, columns, cross_r, cross_i)
+            gradient_run(which[op], elements, matrices, cos, sin, cross_r, cross_i, gradient)
+            if op < starts:
+                continue
+            width = run_width(which[op], elements, uniform, columns)
+            run_matrix(which[op], elements, matrices, cos, sin, width, ur, ui)
+            for k in range(width):  # the inverse is the conjugate transpose
+                ur[1, k], ur[2, k] = ur[2, k], ur[1, k]
+                ui[0, k], ui[1, k], ui[2, k], ui[3, k] = -ui[0, k], -ui[2, k], -ui[1, k], -ui[3, k]
+            apply_run(re, im, a * columns, ur[:, :width], ui[:, :width])
+            apply_run(lr, li, a * columns, ur[:, :width], ui[:, :width])
+        elif kind[op] == STRING:
+            _overlap(lr, li, re, im, columns, a, b, gradient[first])
+            width = 1 if uniform[first] else columns
+            _rotate(re, im, columns, a, b, cos[first, :width], sin[first, :width], -1.0)
+            _rotate(lr, li, columns, a, b, cos[first, :width], sin[first, :width], -1.0)
+        else:
+            mr, mi = inverse[0, first], inverse[1, first]
+            _two(re, im, a * columns, b * columns, mr, mi, kind[op] == MONOMIAL)
+            _two(lr, li, a * columns, b * columns, mr, mi, kind[op] == MONOMIAL)
 
 
 @_jit
@@ -292,18 +307,32 @@ def expectations(re: Any, im: Any, columns: int, strings: Any, out: Any) -> None
     for t in range(len(strings)):
         x, z = strings[t, 0], strings[t, 1]
         imaginary, phase = _string_phase(x, z)
+        if imaginary:
+            phase = -phase
+        low = _lowest_bit(x | z)
         row = out[t]
         row[:] = 0.0
-        for i in range(dimension):
-            j = i ^ x
-            sign = -phase if _odd(j & z) else phase
-            a, b = i * columns, j * columns
-            if imaginary:
-                for k in range(columns):
-                    row[k] -= sign * (re[a + k] * im[b + k] - im[a + k] * re[b + k])
-            else:
-                for k in range(columns):
-                    row[k] += sign * (re[a + k] * re[b + k] + im[a + k] * im[b + k])
+        for i in range(0, dimension, low):
+            sign = -phase if _odd((i ^ x) & z) else phase
+            a, b = i * columns, (i ^ x) * columns
+            if columns == 1:
+                total = 0.0
+                if imaginary:
+                    for k in range(low):
+                        total += re[a + k] * im[b + k] - im[a + k] * re[b + k]
+                else:
+                    for k in range(low):
+                        total += re[a + k] * re[b + k] + im[a + k] * im[b + k]
+                row[0] += sign * total
+                continue
+            for base in range(0, low * columns, columns):
+                p, q = a + base, b + base
+                if imaginary:
+                    for k in range(columns):
+                        row[k] += sign * (re[p + k] * im[q + k] - im[p + k] * re[q + k])
+                else:
+                    for k in range(columns):
+                        row[k] += sign * (re[p + k] * re[q + k] + im[p + k] * im[q + k])
 
 
 @_jit
@@ -315,16 +344,36 @@ def weighted_observable(re: Any, im: Any, columns: int, strings: Any, weights: A
     for t in range(len(strings)):
         x, z = strings[t, 0], strings[t, 1]
         imaginary, phase = _string_phase(x, z)
+        low = _lowest_bit(x | z)
         w = weights[t]
-        for i in range(dimension):
-            j = i ^ x
-            sign = -phase if _odd(j & z) else phase
-            a, b = i * columns, j * columns
-            if imaginary:
-                for k in range(columns):
-                    lr[a + k] -= sign * w[k] * im[b + k]
-                    li[a + k] += sign * w[k] * re[b + k]
-            else:
-                for k in range(columns):
-                    lr[a + k] += sign * w[k] * re[b + k]
-                    li[a + k] += sign * w[k] * im[b + k]
+        for i in range(0, dimension, low):
+            sign = -phase if _odd((i ^ x) & z) else phase
+            a, b = i * columns, (i ^ x) * columns
+            if columns == 1:
+                _add_scaled(lr, li, a, re, im, b, low, sign * w[0], imaginary)
+                continue
+            for base in range(0, low * columns, columns):
+                p, q = a + base, b + base
+                if imaginary:
+                    for k in range(columns):
+                        lr[p + k] -= sign * w[k] * im[q + k]
+                        li[p + k] += sign * w[k] * re[q + k]
+                else:
+                    for k in range(columns):
+                        lr[p + k] += sign * w[k] * re[q + k]
+                        li[p + k] += sign * w[k] * im[q + k]
+
+
+@_jit
+def _add_scaled(
+    lr: Any, li: Any, at: int, re: Any, im: Any, source: int, count: int, factor: float, imaginary: bool
+) -> None:
+    """lambda[at:] += factor psi[source:], times i where imaginary."""
+    if imaginary:
+        for k in range(count):
+            lr[at + k] -= factor * im[source + k]
+            li[at + k] += factor * re[source + k]
+    else:
+        for k in range(count):
+            lr[at + k] += factor * re[source + k]
+            li[at + k] += factor * im[source + k]

@@ -137,11 +137,10 @@ class Program:
         digest = hashlib.sha256(f"qubits {self.num_qubits};".encode())
         for op in self.ops:
             digest.update(f"{type(op).__name__}{op.qubits}".encode())
-            digest.update(
-                op.matrix.tobytes()
-                if isinstance(op, Fixed)
-                else repr(op[1:] if isinstance(op, tuple) else (op.paulis, op.slot)).encode()
-            )
+            if isinstance(op, Fixed):
+                digest.update(op.matrix.tobytes())
+            elif isinstance(op, SlotRotation):
+                digest.update(f"{op.paulis}{op.slot}".encode())
         digest.update(self.angle_map.fingerprint)
         digest.update(repr((self.measurement.strings, self.measurement.bases)).encode())
         digest.update(self.measurement.coefficients.tobytes() + self.measurement.offset.tobytes())

@@ -1,4 +1,9 @@
-"""The noise model is Qiskit Aer's, on the active qubits, with our delays: probabilities agree to 1e-9."""
+"""The noise model is Qiskit Aer's, on the active qubits, with our delays: probabilities agree to 1e-12.
+
+When it runs, Aer leaves out every term of an error whose probability is below 1e-10 (of the 144 terms of a two-qubit
+gate on torino, many are). Each error is therefore given to it as one Kraus map, which it keeps whole; one test takes
+the noise model as it is and finds no more difference than the terms left out.
+"""
 
 import math
 
@@ -73,19 +78,26 @@ def in_one_piece(noise):
     return whole
 
 
-def aer_probabilities(program, values, basis, *, whole=False):
-    """[2^m] of the measured bits, without readout error, from Aer's density matrix."""
+def aer_noise(program):
+    return NoiseModel.from_backend(
+        ActiveQubits(program.compiled.device, program.compiled.active_qubits), temperature=0, readout_error=False
+    )
+
+
+def bound_circuit(program, values, basis):
+    """The scheduled circuit of one basis on the active qubits, numbers bound, without its measurement."""
     compiled = program.compiled
     padded = pad(measured_circuit(compiled, program.measurement.bases[basis]), compiled.device)
     circuit = compact(padded, compiled.active_qubits)
     circuit.remove_final_measurements()
-    circuit = circuit.assign_parameters({p: values[p.name] for p in circuit.parameters})
+    return circuit.assign_parameters({p: values[p.name] for p in circuit.parameters})
+
+
+def aer_probabilities(program, values, basis, noise=None):
+    """[2^m] of the measured bits, without readout error, from Aer's density matrix."""
+    circuit = bound_circuit(program, values, basis)
     circuit.save_density_matrix()
-    noise = NoiseModel.from_backend(
-        ActiveQubits(compiled.device, compiled.active_qubits), temperature=0, readout_error=False
-    )
-    if whole:
-        noise = in_one_piece(noise)
+    noise = noise or in_one_piece(aer_noise(program))
     simulator = AerSimulator(method="density_matrix", noise_model=noise)
     density = simulator.run(circuit).result().data()["density_matrix"]
     return density.probabilities(list(program.measurement.bases[basis].qubits))
@@ -138,21 +150,29 @@ def test_probabilities_of_random_compiled_circuits_equal_those_of_aer(chip, numb
     for basis in range(program.num_bases):
         expected = aer_probabilities(program, values, basis)
         found = executor.probabilities(program, angles, basis)[0]
-        assert np.abs(found - expected).max() < 1e-9
+        assert np.abs(found - expected).max() < 1e-12
 
 
 @pytest.mark.parametrize("chip", CHIPS)
-def test_agreement_is_to_rounding_where_aer_keeps_small_error_terms(chip):
-    # as it runs, Aer leaves out error terms of probability below 1e-10: some 1e-10 a two-qubit gate on manila, torino
+def test_aer_as_it_runs_differs_by_no_more_than_the_terms_it_leaves_out(chip):
     rng = np.random.default_rng([9, CHIPS.index(chip)])
     circuit, features, weights, observables = random_circuit(4, 30, rng)
     executor = NoisySimulator(load_device(chip), shots=None, effort="fast", readout_error=False)
     program = executor.prepare(circuit, observables, features=features, weights=weights)
     x, w = rng.uniform(-3, 3, len(features)), rng.uniform(-3, 3, len(weights))
-    angles = program.angles(x[None], w)
     values = {p.name: float(v) for p, v in zip([*features, *weights], [*x, *w])}
-    expected = aer_probabilities(program, values, 0, whole=True)
-    assert np.abs(executor.probabilities(program, angles, 0)[0] - expected).max() < 1e-12
+    noise = aer_noise(program)
+    left_out = 0.0
+    bound = bound_circuit(program, values, 0)
+    for instruction in bound.data:
+        qubits = tuple(bound.find_bit(q).index for q in instruction.qubits)
+        error = noise._local_quantum_errors.get(instruction.operation.name, {}).get(qubits)
+        if error is not None:
+            left_out += sum(p for p in error.probabilities if p < 1e-10)
+    found = executor.probabilities(program, program.angles(x[None], w), 0)[0]
+    as_it_runs = aer_probabilities(program, values, 0, noise)
+    assert left_out < 1e-6
+    assert np.abs(found - as_it_runs).max() < left_out + 1e-12
 
 
 @pytest.mark.parametrize("chip", CHIPS)
@@ -176,7 +196,7 @@ def test_two_sided_readout_error_equals_that_of_aer(chip):
             axis = len(basis.qubits) - 1 - bit
             expected = np.moveaxis(np.tensordot(error.probabilities.T, expected, axes=(1, axis)), 0, axis)
         found = executor.probabilities(program, angles, number)[0]
-        assert np.abs(found - expected.reshape(-1)).max() < 1e-9
+        assert np.abs(found - expected.reshape(-1)).max() < 1e-12
 
 
 def test_expectations_are_those_of_the_probabilities_read():

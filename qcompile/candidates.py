@@ -25,6 +25,9 @@ from qcompile.schedule import as_late_as_possible, delay_seconds, idle_windows
 from qcompile.synthesis import NativeOperation, RoutedOperation, read_operations, synthesize
 
 _EMBEDDINGS = 2000  # places looked at for one routed circuit
+ROUTES = 4
+"""Randomized routings of one placement."""
+
 ESTIMATED = 12
 """Of those, how many are synthesized and estimated."""
 
@@ -104,17 +107,23 @@ def best_of(candidates: Sequence[Candidate]) -> Candidate:
     return max(candidates, key=lambda c: c.merit)
 
 
-def route_placement(problem: Problem, placement: Placement, seed: int) -> list[Plan]:
-    """Routes from a proposed layout: once as it is, and for a circuit of numbers once with its blocks resynthesized.
+def route_placement(problem: Problem, placement: Placement, seed: int, routes: int) -> list[Plan]:
+    """Routes `routes` times from a proposed layout; a circuit of numbers also with its blocks resynthesized.
 
     Symbolic blocks are beyond resynthesis, which would tear the CX apart that SWAPs cancel with.
     """
-    routed = sabre.route(problem.circuit, problem.device, placement.layout, placement.region, seed)
-    circuits = [routed.circuit] if problem.slots else [routed.circuit, merge_blocks(routed.circuit)]
-    return [
-        Plan(tuple(read_operations(circuit)), placement.layout, dict(routed.moves), routed.swaps)
-        for circuit in circuits
-    ]
+    plans = []
+    for number in range(routes):
+        trial = ROUTES * seed + number
+        routed = sabre.route(problem.circuit, problem.device, placement.layout, placement.region, trial)
+        circuits = [routed.circuit] if problem.slots else [routed.circuit, merge_blocks(routed.circuit)]
+        plans += [
+            Plan(tuple(read_operations(circuit)), placement.layout, dict(routed.moves), routed.swaps)
+            for circuit in circuits
+        ]
+        if not routed.swaps:
+            break  # other trials would only find the same
+    return plans
 
 
 def evaluate(problem: Problem, plan: Plan) -> Candidate:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from qcompile.candidates import (
     ESTIMATED,
+    ROUTES,
     Candidate,
     Problem,
     best_of,
@@ -55,8 +58,9 @@ def compile(
     """
     if effort not in ROUNDS:
         raise InputError(f"effort = {effort!r}. Expected one of {', '.join(ROUNDS)}.")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError(f"seed = {seed!r}. Expected a whole number, 0 or more.")
+    seed = int(seed)
     original = read_circuit(circuit)
     check_native_gates(device)
     check_width(original, device)
@@ -77,9 +81,9 @@ def compile(
 
 
 def _round(problem: Problem, seed: int, number: int, breadth: int) -> Candidate:
-    """Best candidate of one round of at most `breadth` placement methods and relocations."""
+    """Best candidate of one round of at most `breadth` placement methods, routings and relocations."""
     routed = [
-        best_of([evaluate(problem, plan) for plan in route_placement(problem, placement, trial)])
+        best_of([evaluate(problem, plan) for plan in route_placement(problem, placement, trial, min(ROUTES, breadth))])
         for trial, placement in _placements(problem, seed, number, breadth)
     ]
     moved = [m for candidate in routed for m in relocations(problem, candidate, seed + number)]

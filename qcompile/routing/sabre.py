@@ -1,7 +1,7 @@
 """SABRE routing (Li, Ding, Xie 2019; LightSABRE, Zou et al. 2024) through Qiskit, on a live region only.
 
-Lookahead over the front layer and an extended set with a decay on recently swapped qubits; several randomized trials,
-the one with fewest SWAPs is kept. It does not see errors: the caller routes many seeds and lets the estimate choose.
+Lookahead over the front layer and an extended set with a decay on recently swapped qubits, ties broken by the seed. It
+counts SWAPs and does not see errors, so one trial a seed: the caller routes many and lets the estimate choose.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from qcompile.circuit import final_measurements
 from qcompile.device import Device
 from qcompile.layout import Layout
 from qcompile.routing.base import Routed
-
-TRIALS = 5
 
 
 def local_coupling(device: Device, region: frozenset[int]) -> tuple[list[int], CouplingMap]:
@@ -42,7 +40,7 @@ def route(circuit: QuantumCircuit, device: Device, layout: Layout, region: froze
     moves: dict[int, int] = {}
     swaps = 0
     if any(len(i.qubits) == 2 and i.operation.name == "cx" for i in placed.data):
-        router = SabreSwap(coupling, heuristic="decay", seed=seed, trials=TRIALS)
+        router = SabreSwap(coupling, heuristic="decay", seed=seed, trials=1)
         dag = router.run(circuit_to_dag(placed))
         placed = dag_to_circuit(dag)
         final = router.property_set["final_layout"]

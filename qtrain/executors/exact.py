@@ -20,7 +20,7 @@ from qtrain.executors.base import (
     refuse_shots,
     shifted_points,
 )
-from qtrain.executors.sampling import JOINT_QUBITS, parity_signs, sample_outcomes, sample_strings
+from qtrain.executors.sampling import is_joint, parity_signs, sample_outcomes, sample_strings
 from qtrain.ledger import Ledger
 from qtrain.program import Program, lower
 from qtrain.simulators import statevector
@@ -92,14 +92,16 @@ class ExactSimulator:
         rng = generator(checked_key(key), method)
         cost = bill(program, len(angles), self.shots)
         measurement = program.measurement
-        if self.shots is None or program.num_qubits > JOINT_QUBITS:
+        strings = np.empty((len(angles), len(measurement.strings)))
+        if self.shots is None or not all(is_joint(basis) for basis in measurement.bases):
             strings = statevector.string_expectations(program, angles)
-            if self.shots is not None:
-                strings = sample_strings(strings, self.shots, rng)
-        else:
-            strings = np.empty((len(angles), len(measurement.strings)))
+        if self.shots is not None:
             for number, basis in enumerate(measurement.bases):
-                frequencies = sample_outcomes(statevector.basis_probabilities(program, angles, number), self.shots, rng)
-                strings[:, basis.terms] = frequencies @ parity_signs(basis, measurement)
+                if is_joint(basis):
+                    outcomes = statevector.basis_probabilities(program, angles, number)
+                    drawn = sample_outcomes(outcomes, self.shots, rng) @ parity_signs(basis, measurement)
+                else:
+                    drawn = sample_strings(strings[:, basis.terms], self.shots, rng)
+                strings[:, basis.terms] = drawn
         self.ledger += cost
         return measurement.combine(strings)

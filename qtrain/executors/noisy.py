@@ -22,7 +22,7 @@ from qtrain.executors.base import (
     generator,
     refuse_shots,
 )
-from qtrain.executors.sampling import JOINT_QUBITS, parity_signs, sample_outcomes, sample_strings
+from qtrain.executors.sampling import is_joint, parity_signs, sample_outcomes, sample_strings
 from qtrain.ledger import Ledger
 from qtrain.noise import lower_for_device, with_noise
 from qtrain.program import Program
@@ -41,9 +41,9 @@ _EXPECTATIONS, _SHIFTED = 0, 1  # draws of the two methods differ even at the sa
 class NoisySimulator:
     """Expectations on a device's calibrated noise; what its calibration does not hold (drift, crosstalk) is not there.
 
-    With shots: the bits of a measurement basis are drawn jointly up to 5 active qubits, above that every Pauli string
-    by itself (sampling.py). Each basis is a circuit of its own, with noisy native gates for its basis change. The
-    ledger counts what a chip would have been billed.
+    With shots: the bits of a measurement basis are drawn jointly where it measures 5 qubits or fewer, otherwise every
+    Pauli string by itself (sampling.py). Each basis is a circuit of its own, with noisy native gates for its basis
+    change. The ledger counts what a chip would have been billed.
 
     Args:
         device: the calibration snapshot.
@@ -164,21 +164,19 @@ class NoisySimulator:
     def _strings(self, program: Program, number: int) -> list[tuple[int, ...]]:
         """What to evaluate in one basis: every parity of its bits to draw them jointly, else the strings wanted."""
         basis = program.measurement.bases[number]
-        if self._joint(program):
+        if self.shots is not None and is_joint(basis):
             return subsets(basis.qubits)
         return [tuple(q for q, _ in program.measurement.strings[t]) for t in basis.terms]
-
-    def _joint(self, program: Program) -> bool:
-        return self.shots is not None and program.num_qubits <= JOINT_QUBITS
 
     def _sampled(self, program: Program, number: int, values: Array, rng: np.random.Generator) -> Array:
         """[..., term of the basis] from exact values of `_strings`."""
         if self.shots is None:
             return values
-        if not self._joint(program):
+        basis = program.measurement.bases[number]
+        if not is_joint(basis):
             return sample_strings(values, self.shots, rng)
         frequencies = sample_outcomes(_probabilities(values), self.shots, rng)
-        return frequencies @ parity_signs(program.measurement.bases[number], program.measurement)
+        return frequencies @ parity_signs(basis, program.measurement)
 
 
 def subsets(qubits: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -1,7 +1,7 @@
 """Replay: results recorded once, given again as often as wanted, from memory or from a file.
 
-A result is known by what defines it: program, angles, slots, shifts, key. The bill of each call is recorded with it, so
-a replayed training shows the ledger of the recorded one.
+A result is known by what defines it: program, angles, slots, shifts, key, and the executor's shots and seed. The bill of
+each call is recorded with it, so a replayed training shows the ledger of the recorded one.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ class Replay:
     def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:
         """[batch, observable]. Raises: ExecutorError: not in the record, and nothing may run."""
         checked = program.checked_angles(angles)
-        name = _name(program, "expectations", checked, checked_key(key))
+        name = self._name(program, "expectations", checked, checked_key(key))
         return self._result(name, lambda: self.executor.expectations(program, checked, key=key))
 
     def shifted_expectations(self, program: Program, angles: Array, slots: Slots, shifts: Array, *, key: Key) -> Array:
         """[batch, slot, shift, observable]. Raises: ExecutorError: not in the record, and nothing may run."""
         checked = program.checked_angles(angles)
         indices, moves = checked_shifts(program, slots, shifts)
-        name = _name(program, "shifted", checked, checked_key(key), indices.astype(np.int64), moves)
+        name = self._name(program, "shifted", checked, checked_key(key), indices.astype(np.int64), moves)
         return self._result(name, lambda: self.executor.shifted_expectations(program, checked, indices, moves, key=key))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -93,6 +93,14 @@ class Replay:
             with contextlib.suppress(FileNotFoundError):
                 part.unlink()
 
+    def _name(self, program: Program, method: str, angles: Array, key: Key, *more: Array) -> str:
+        shots, seed = getattr(self.executor, "shots", None), getattr(self.executor, "seed", None)
+        digest = hashlib.sha256(f"{program.sha256} {method} {key} {shots} {seed} {angles.shape};".encode())
+        digest.update(angles.tobytes())
+        for array in more:
+            digest.update(f"{array.shape};".encode() + array.tobytes())
+        return digest.hexdigest()
+
     def _result(self, name: str, run: Callable[[], Array]) -> Array:
         known = self._results.get(name)
         if known is None:
@@ -107,14 +115,6 @@ class Replay:
         values, cost = known
         self.ledger += cost
         return values.copy()
-
-
-def _name(program: Program, method: str, angles: Array, key: Key, *more: Array) -> str:
-    digest = hashlib.sha256(f"{program.sha256} {method} {key} {angles.shape};".encode())
-    digest.update(angles.tobytes())
-    for array in more:
-        digest.update(f"{array.shape};".encode() + array.tobytes())
-    return digest.hexdigest()
 
 
 def _read(path: Path) -> dict[str, tuple[Array, Ledger]]:

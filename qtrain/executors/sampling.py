@@ -1,6 +1,6 @@
 """Shots: finite samples of exact probabilities, joint over a basis's bits or one Pauli string at a time.
 
-Up to 5 qubits the bits of a basis are drawn jointly, as a chip returns them, so observables of one basis are
+A basis that measures up to 5 qubits has its bits drawn jointly, as a chip returns them, so its observables are
 correlated. Above, every Pauli string is drawn by itself: means and variances of strings are those of a chip,
 correlations between strings are not there. All numbers of a call come from one generator, in the order of its rows,
 however the work was split.
@@ -15,6 +15,11 @@ from qtrain.measurement import Basis, Measurement
 
 Array = NDArray[np.float64]
 JOINT_QUBITS = 5
+
+
+def is_joint(basis: Basis) -> bool:
+    """Whether the bits of a basis are drawn jointly."""
+    return len(basis.qubits) <= JOINT_QUBITS
 
 
 def parity_signs(basis: Basis, measurement: Measurement) -> Array:

@@ -316,7 +316,9 @@ def test_replay_gives_back_what_was_recorded(tmp_path):
     assert np.array_equal(replayed.shifted_expectations(program, angles, slots, SHIFTS, key=KEY), shifted)
     assert replayed.ledger == spent
     assert replayed.executor.ledger == Ledger()
+    other_shots = Replay(NoisySimulator(DEVICE, shots=100, effort="fast"), path)
     for changed in (
+        lambda: other_shots.expectations(program, angles, key=KEY),
         lambda: replayed.expectations(program, angles + 1e-9, key=KEY),
         lambda: replayed.expectations(program, angles, key=(3, 1, 1)),
         lambda: replayed.shifted_expectations(program, angles, slots[1:], SHIFTS, key=KEY),

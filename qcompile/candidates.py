@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
+from qcompile.absorption import RoutedOperation, read_operations
 from qcompile.device import Device
 from qcompile.estimate import NativeStep, Score, score
 from qcompile.layout import Layout
@@ -22,7 +23,7 @@ from qcompile.placement.region import idle_rate
 from qcompile.placement.subgraph import edge_table, embeddings
 from qcompile.routing import sabre
 from qcompile.schedule import as_late_as_possible, delay_seconds, idle_windows
-from qcompile.synthesis import NativeOperation, RoutedOperation, read_operations, synthesize
+from qcompile.synthesis import NativeOperation, synthesize
 
 _EMBEDDINGS = 2000  # places looked at for one routed circuit
 ROUTES = 4

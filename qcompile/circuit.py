@@ -19,7 +19,7 @@ from qiskit.circuit import Barrier, ControlFlowOp, Delay, Instruction, Measure, 
 from qiskit.circuit.exceptions import CircuitError as QiskitCircuitError
 
 from qcompile.device import Device
-from qcompile.errors import CircuitError, UnroutableError
+from qcompile.errors import CircuitError, NotExecutableError, UnroutableError
 from qcompile.ideal import standard_gates
 
 CircuitLike: TypeAlias = Any
@@ -149,12 +149,13 @@ def check_circuit(circuit: QuantumCircuit) -> None:
                 "unroll the loop, or replace a conditional gate by a controlled one and measure at the end."
             )
         for value in getattr(operation, "params", ()):  # a Clifford has none
-            _check_value(place, value)
+            _check_value(place, value, is_angle=operation.name in known)
         if operation.name not in known and not isinstance(operation, _NOT_GATES):
             _check_definition(place, operation)
 
 
-def _check_value(place: str, value: object) -> None:
+def _check_value(place: str, value: object, *, is_angle: bool) -> None:
+    """Parameters of other than standard gates may be amplitudes (initialize, diagonal), complex but finite."""
     if isinstance(value, ParameterExpression) and value.parameters:
         return
     if isinstance(value, (int, float, complex, ParameterExpression)):
@@ -164,7 +165,7 @@ def _check_value(place: str, value: object) -> None:
             raise CircuitError(f"{place}: angle {value} is not a number.") from error
         if not (math.isfinite(number.real) and math.isfinite(number.imag)):
             raise CircuitError(f"{place}: angle {value} is not finite. Expected a real number of radians.")
-        if number.imag != 0 and not place.endswith(("(initialize)", "(state_preparation)")):
+        if number.imag != 0 and is_angle:
             raise CircuitError(f"{place}: angle {value} is complex. Expected a real number of radians.")
 
 
@@ -220,6 +221,18 @@ def has_mid_circuit_operations(circuit: QuantumCircuit) -> bool:
     """Whether it holds a reset, or a measurement that is not the last operation on its qubit and clbit."""
     names = [i.operation.name for i in circuit.data]
     return "reset" in names or names.count("measure") != len(final_measurements(circuit))
+
+
+def check_mid_circuit(circuit: QuantumCircuit, device: Device) -> None:
+    """Refuses resets and measurements in the middle of a circuit where the chip takes none.
+
+    Raises: NotExecutableError.
+    """
+    if not device.limits.mid_circuit and has_mid_circuit_operations(circuit):
+        raise NotExecutableError(
+            f"{circuit.name}: holds a reset, or a measurement that something follows; {device.name} takes measurements "
+            "at the end only. Move them there, or use another device."
+        )
 
 
 def check_width(circuit: QuantumCircuit, device: Device) -> None:

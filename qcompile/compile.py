@@ -22,7 +22,7 @@ from qcompile.candidates import (
     relocations,
     route_placement,
 )
-from qcompile.circuit import CircuitLike, check_width, final_measurements, read_circuit
+from qcompile.circuit import CircuitLike, check_mid_circuit, check_width, final_measurements, read_circuit
 from qcompile.compiled import CompiledCircuit, set_qiskit_layout
 from qcompile.device import Device
 from qcompile.errors import InputError
@@ -54,7 +54,8 @@ def compile(
         values: parameter values to judge candidates at (by parameter or name, or in `circuit.parameters` order);
             None: 8 draws uniform in [0, 2 pi) from the seed. The result stays symbolic.
     Raises: CircuitError: what cannot be compiled. UnroutableError: wider than the largest live region.
-        CalibrationError: the device lacks the native gates that circuits are built from.
+        CalibrationError: the device lacks the native gates that circuits are built from. NotExecutableError: a
+        measurement in the middle of the circuit, on a chip that takes none.
     """
     if effort not in ROUNDS:
         raise InputError(f"effort = {effort!r}. Expected one of {', '.join(ROUNDS)}.")
@@ -65,6 +66,7 @@ def compile(
     check_native_gates(device)
     check_width(original, device)
     lowered = lower(with_delays_in_seconds(original, device))
+    check_mid_circuit(lowered.circuit, device)
     draws = parameter_draws(lowered.parameters, values, seed, original.name)
     reduced = cancel_pairs(lowered.circuit)
     measured = tuple(final_measurements(reduced).values()) or tuple(range(reduced.num_qubits))

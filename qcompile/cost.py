@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from qcompile.device import Device
 from qcompile.errors import InputError
 
@@ -49,8 +51,9 @@ def cost(compiled: CompiledCircuit, shots: int = 4096, circuits: int = 1) -> Cos
 def execution_cost(device: Device, duration: float, *, shots: int, circuits: int = 1) -> Cost:
     """Bill for circuits of a given duration (s, measurements included). Raises as `cost`."""
     for name, value in (("shots", shots), ("circuits", circuits)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise InputError(f"{name} = {value!r}. Expected a whole number, 1 or more.")
+    shots, circuits = int(shots), int(circuits)
     limit = device.limits.max_shots
     if limit is not None and shots > limit:
         raise InputError(

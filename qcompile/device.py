@@ -21,6 +21,7 @@ from qiskit.circuit import Delay, Measure, Parameter, Reset
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.transpiler import InstructionProperties, QubitProperties, Target
 
+from qcompile.device_checks import check, judged_qubits
 from qcompile.errors import CalibrationError
 
 GateKey = tuple[str, tuple[int, ...]]
@@ -54,7 +55,7 @@ class Qubit:
         label: the vendor's own name.
         t1, t2: relaxation and dephasing time, s, as published; None if unknown.
         readout: None where the vendor published no readout error.
-        usable: False if its sx, x or measurement is dead.
+        usable: False if its rz, sx, x or measurement is dead.
         calibrated_at: when its values were measured, where they have a date of their own.
     """
 
@@ -158,6 +159,9 @@ class Source:
     sha256: str = ""
 
 
+ENTANGLING = ("cx", "cy", "cz", "ch", "ecr")
+"""Two-qubit gates that are CX up to one-qubit gates: what circuits are built from."""
+
 _UNKNOWN_DURATION = 0.0  # s; what a gate without a published duration counts in schedules
 
 
@@ -168,7 +172,7 @@ class Device:
     Attributes:
         name, vendor: e.g. "ibm_guadalupe", "ibm".
         calibrated_at: newest date in the snapshot; timezone-aware.
-        qubits: position is the qubit's index.
+        qubits: position is the qubit's index. One whose rz, sx, x or measurement is dead is made unusable.
         gates: (gate name, qubit indices in gate order) -> Gate. Directed as published.
         native_gates, timing, limits, pricing, source: see the types.
         notes: what the loader repaired or dropped, in words.
@@ -190,7 +194,8 @@ class Device:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gates", MappingProxyType(dict(self.gates)))
-        _check(self)
+        check(self)
+        object.__setattr__(self, "qubits", judged_qubits(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # a mappingproxy does not pickle; the cached graph need not travel
@@ -220,12 +225,17 @@ class Device:
 
     @cached_property
     def graph(self) -> nx.Graph[int]:
-        """Live couplings: usable qubits; an edge has `error`, `duration` (s) and `gate`, its best live gate's key."""
+        """Live couplings: usable qubits; an edge has `error`, `duration` (s) and `gate`, its best live gate's key.
+
+        Where a chip has gates of the kind of CX and others (a native SWAP), the others make no edge.
+        """
+        native = self.native_gates.two_qubit
+        makes_edges = set(ENTANGLING).intersection(native) or set(native)
         graph: nx.Graph[int] = nx.Graph()
         graph.add_nodes_from(q for q, qubit in enumerate(self.qubits) if qubit.usable)
         for key, gate in sorted(self.gates.items()):
             name, pair = key
-            if name not in self.native_gates.two_qubit or not self.is_live(name, pair) or gate.error is None:
+            if name not in makes_edges or not self.is_live(name, pair) or gate.error is None:
                 continue
             known = graph.edges.get(pair)
             if known is None or gate.error < known["error"]:
@@ -338,8 +348,8 @@ class Device:
         two_qubit_error: float = 1e-2,
         one_qubit_error: float = 1e-4,
         readout_error: float = 1e-2,
-        t1: float = 1e-4,
-        t2: float = 1e-4,
+        t1: float | None = 1e-4,
+        t2: float | None = 1e-4,
         two_qubit_duration: float = 3e-7,
         one_qubit_duration: float = 3.5e-8,
         readout_duration: float = 1e-6,
@@ -351,10 +361,13 @@ class Device:
 
         Args:
             edges: couplers; (0, 1) and (1, 0) are the same one.
-            native_gate: "cx", "cz" or "ecr".
+            native_gate: "cx", "cz", "ecr", or another of `ENTANGLING`.
+            t1, t2: s; None for a chip that does not decay.
             num_qubits: default: the largest index in `edges` plus one.
-        Raises: CalibrationError: a self loop, a negative index, or a value out of its range.
+        Raises: CalibrationError: a self loop, a negative index, an unknown gate, or a value out of its range.
         """
+        if native_gate not in ENTANGLING:
+            raise CalibrationError(f"{name}: native_gate = {native_gate!r}. Expected one of {', '.join(ENTANGLING)}.")
         pairs = sorted({(min(a, b), max(a, b)) for a, b in edges})
         count = max((b + 1 for _, b in pairs), default=0) if num_qubits is None else num_qubits
         gates: dict[GateKey, Gate] = {}
@@ -379,49 +392,3 @@ class Device:
 
 def _float(value: float | None) -> float | None:
     return None if value is None else float(value)  # 0 and 0.0 are the same physics
-
-
-def _check(device: Device) -> None:
-    """Refuses what no chip can be, whichever way the Device was made."""
-    if device.calibrated_at.tzinfo is None:
-        raise CalibrationError(
-            f"{device.name}: calibrated_at = {device.calibrated_at} has no timezone. "
-            "Expected an aware datetime; add tzinfo=UTC if it is in UTC."
-        )
-    for i, qubit in enumerate(device.qubits):
-        for label, value in (("t1", qubit.t1), ("t2", qubit.t2)):
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise CalibrationError(
-                    f"{device.name}: qubits[{i}].{label} = {value} is not a time. "
-                    "Expected a finite number of seconds above 0, or null if it is unknown."
-                )
-        if qubit.readout is not None:
-            for side in ("p1_given_0", "p0_given_1"):
-                _check_probability(f"{device.name}: qubits[{i}].readout.{side}", getattr(qubit.readout, side))
-            _check_duration(f"{device.name}: qubits[{i}].readout.duration", qubit.readout.duration)
-    for (name, qubits), gate in device.gates.items():
-        place = f"{device.name}: gate {name}{list(qubits)}"
-        if any(not 0 <= q < len(device.qubits) for q in qubits):
-            raise CalibrationError(
-                f"{place} names a qubit that is not there. Expected indices from 0 to {len(device.qubits) - 1}."
-            )
-        if len(set(qubits)) != len(qubits):
-            raise CalibrationError(f"{place} is a self loop. Expected distinct qubits; remove the entry.")
-        if gate.error is not None:
-            _check_probability(f"{place}: error", gate.error)
-        elif gate.usable and name not in device.native_gates.virtual:
-            raise CalibrationError(
-                f"{place}: error is missing. Expected an average gate infidelity, or usable=False "
-                "(load with allow_missing=True to do that for every gate without one)."
-            )
-        _check_duration(f"{place}: duration", gate.duration)
-
-
-def _check_probability(place: str, value: float) -> None:
-    if not (math.isfinite(value) and 0 <= value <= 1):
-        raise CalibrationError(f"{place} = {value} is not a probability. Expected 0 <= value <= 1.")
-
-
-def _check_duration(place: str, value: float | None) -> None:
-    if value is not None and not (math.isfinite(value) and value >= 0):
-        raise CalibrationError(f"{place} = {value} is not a duration. Expected a finite number of seconds, 0 or more.")

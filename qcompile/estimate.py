@@ -35,8 +35,8 @@ class Estimate:
 
     Attributes:
         state_fidelity: 0..1, on the virtual qubits at the end, readout excluded; mean over the parameter draws.
-        success_probability: ESP, the product of (1 - error) over gates and readout of the measured qubits (of all
-            virtual ones if none is measured).
+        success_probability: ESP, the product of (1 - error) over gates and readout of the qubits that are measured,
+            at the end or before (of all virtual ones if none is).
         hellinger_fidelity: 0..1, of the measured distribution, readout included: the ideal distribution mixed with the
             uniform one by the state fidelity, then read out. None above 12 active qubits or with mid-circuit
             measurement or reset.
@@ -183,14 +183,15 @@ def complete(
     circuit: QuantumCircuit, device: Device, steps: Sequence[NativeStep], virtual_at: Sequence[int], *, swaps: int
 ) -> Estimate:
     """The whole Estimate of native steps; `circuit` is the same thing as a QuantumCircuit (for depth and clbits)."""
-    wires = final_measurements(circuit)
-    measured = [wires[c] for c in sorted(wires)] or list(virtual_at)
+    at_the_end = sum(s.name == "measure" for s in steps) == len(final_measurements(circuit))
+    measured = list(dict.fromkeys(s.qubits[0] for s in steps if s.name == "measure")) or list(virtual_at)
     two_qubit = sum(len(s.qubits) == 2 and s.name != "barrier" for s in steps)
-    used = [(s.name, s.qubits) for s in steps if (s.name, s.qubits) in device.gates]
-    dead = tuple(dict.fromkeys(f"{name}{qubits}" for name, qubits in used if not device.is_live(name, qubits)))
-    if dead:
+    dead_steps = [s for s in steps if _is_dead(s, device)]
+    if dead_steps:
+        dead = tuple(dict.fromkeys(f"{s.name}({', '.join(map(str, s.qubits))})" for s in dead_steps))
         share = dict.fromkeys(CAUSES, 0.0)
-        share["two_qubit" if "," in dead[0].rstrip(",)") else "one_qubit"] = 1.0
+        first = dead_steps[0]
+        share["readout" if first.name == "measure" else "two_qubit" if len(first.qubits) == 2 else "one_qubit"] = 1.0
         total = as_late_as_possible([s.qubits for s in steps], [s.duration for s in steps])[1]
         return Estimate(0.0, 0.0, 0.0, share, total, two_qubit, swaps, circuit.depth(), dead_gates=dead)
     found = score(steps, device, virtual_at, measured)
@@ -203,7 +204,7 @@ def complete(
     return Estimate(
         state_fidelity=float(found.fidelity.mean()),
         success_probability=success,
-        hellinger_fidelity=_hellinger(steps, device, virtual_at, measured, found.fidelity),
+        hellinger_fidelity=_hellinger(steps, device, virtual_at, measured, found.fidelity) if at_the_end else None,
         breakdown={k: v / whole if whole > 0 else 0.0 for k, v in found.loss.items()},
         duration=found.total,
         two_qubit_gates=two_qubit,
@@ -212,6 +213,13 @@ def complete(
         spread=float(found.fidelity.std()),
         draws=len(found.fidelity),
     )
+
+
+def _is_dead(step: NativeStep, device: Device) -> bool:
+    """Whether the calibration marks a gate, or a qubit that is measured or reset, as dead."""
+    if step.name in ("measure", "reset"):
+        return not device.qubits[step.qubits[0]].usable
+    return (step.name, step.qubits) in device.gates and not device.is_live(step.name, step.qubits)
 
 
 def _steps(
@@ -253,12 +261,9 @@ def _hellinger(
     active = sorted({q for s in steps if s.name not in ("barrier", "delay") for q in s.qubits} | set(virtual_at))
     if len(active) > HELLINGER_QUBITS or any(s.name == "reset" for s in steps):
         return None
-    measurements = [s.qubits[0] for s in steps if s.name == "measure"]
-    if measurements and (len(measurements) != len(set(measurements)) or set(measurements) != set(measured)):
-        return None
     where = {q: i for i, q in enumerate(active)}
-    wires = [where[q] for q in dict.fromkeys(measured)]
-    confusion = [confusion_matrix(device, q) for q in dict.fromkeys(measured)]
+    wires = [where[q] for q in measured]
+    confusion = [confusion_matrix(device, q) for q in measured]
     total = 0.0
     for d, survived in enumerate(fidelity):
         state = ideal.zero_state(len(active))

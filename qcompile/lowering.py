@@ -103,7 +103,8 @@ def lower(circuit: QuantumCircuit) -> Lowered:
     work = circuit.copy()
     work.global_phase = 0
     try:
-        flat = transpile(work, basis_gates=_BASIS, optimization_level=0)
+        # right for every input state: an idle qubit is no clean ancilla, the circuit may be a part of a larger one
+        flat = transpile(work, basis_gates=_BASIS, optimization_level=0, qubits_initially_zero=False)
     except (QiskitError, RecursionError, ValueError) as error:
         raise CircuitError(
             f"{circuit.name}: cannot be lowered to one-qubit gates and CX: {str(error).splitlines()[0]}"

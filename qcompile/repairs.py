@@ -1,7 +1,7 @@
 """The loader's rules: a checked file becomes a Device, and whatever was repaired or dropped is noted in words.
 
-Error exactly 1 is a dead gate; a qubit is unusable if its sx, x or measurement is dead (id, rx, rzz are judged alone);
-T2 above 2*T1 stays as published and is clamped in simulation. What contradicts itself is refused.
+Error exactly 1 is a dead gate; a qubit is unusable if its rz, sx, x or measurement is dead (id, rx, rzz are judged
+alone); T2 above 2*T1 stays as published and is clamped in simulation. What contradicts itself is refused.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from qcompile.device import Device, Gate, GateKey, Limits, NativeGates, Pricing, Qubit, Readout, Source, Timing
+from qcompile.device_checks import lacking
 from qcompile.errors import CalibrationError
 from qcompile.schema import DeviceFile, GateRow, QubitRow, read_document
 
-_ESSENTIAL = ("sx", "x")  # a qubit without one of these (or without measurement) cannot take part in a circuit
 _LISTED_SINGLY = 8  # up to so many repairs of one kind get a note each; more share one that names them all
 _CLOCK_SKEW = timedelta(hours=1)
 _SUSPICIOUS_T1 = 2e7  # t1 / longest gate; microseconds taken for seconds give 1e8 and more, trapped ions stay below 1e7
@@ -42,7 +42,8 @@ def device_from_document(
     if not allow_missing:
         _refuse_missing_errors(file, place)
     gates = {(row.g, tuple(row.q)): _gate(row, file.native_gates.virtual, notes) for row in file.gates}
-    qubits = tuple(_qubit(row, file, gates, notes) for row in file.qubits)
+    native = NativeGates(**{k: tuple(v) for k, v in file.native_gates.model_dump().items()})
+    qubits = tuple(_qubit(row, native, gates, notes) for row in file.qubits)
     _note_suspicious_units(qubits, gates, notes)
     timing = file.timing.model_dump()
     if timing["rep_delay_range"] is not None:
@@ -53,7 +54,7 @@ def device_from_document(
         calibrated_at=file.calibrated_at,
         qubits=qubits,
         gates=gates,
-        native_gates=NativeGates(**{k: tuple(v) for k, v in file.native_gates.model_dump().items()}),
+        native_gates=native,
         timing=Timing(**timing),
         limits=Limits(**{**file.limits.model_dump(), "control_flow": tuple(file.limits.control_flow)}),
         pricing=Pricing(**file.pricing.model_dump()) if file.pricing else None,
@@ -189,19 +190,16 @@ def _gate(row: GateRow, virtual: list[str], notes: _Notes) -> Gate:
     return Gate(row.error, row.duration, usable, row.date)
 
 
-def _qubit(row: QubitRow, file: DeviceFile, gates: Mapping[GateKey, Gate], notes: _Notes) -> Qubit:
+def _qubit(row: QubitRow, native: NativeGates, gates: Mapping[GateKey, Gate], notes: _Notes) -> Qubit:
     entry = f"qubit {row.i}"
-    usable = row.usable
-    lacking = [name for name in _ESSENTIAL if name in file.native_gates.one_qubit and not _works(gates, name, row.i)]
-    if lacking:
-        notes.add("qubits", entry, f"its {' and '.join(lacking)} cannot be used, nor can the qubit")
-        usable = False
+    missing_gates = lacking(gates, native, row.i)
+    if missing_gates:
+        notes.add("qubits", entry, f"its {' and '.join(missing_gates)} cannot be used, nor can the qubit")
     readout = Readout(**row.readout.model_dump()) if row.readout else None
     if readout is None:
         notes.add("qubits", entry, "readout error unknown")
     elif readout.error == 1:
         notes.add("qubits", entry, "its measurement is dead, not used")
-        usable = False
     elif readout.p1_given_0 + readout.p0_given_1 >= 1:
         notes.add(
             "qubits",
@@ -219,12 +217,7 @@ def _qubit(row: QubitRow, file: DeviceFile, gates: Mapping[GateKey, Gate], notes
             "t2 above 2*t1, clamped in simulation",
             f"t2 {row.t2 * 1e6:.1f} us above 2*t1 = {2 * row.t1 * 1e6:.1f} us, clamped in simulation",
         )
-    return Qubit(_label(row), row.t1, row.t2, readout, usable, row.date)
-
-
-def _works(gates: Mapping[GateKey, Gate], name: str, qubit: int) -> bool:
-    gate = gates.get((name, (qubit,)))
-    return gate is not None and gate.usable
+    return Qubit(_label(row), row.t1, row.t2, readout, row.usable, row.date)
 
 
 def _note_suspicious_units(qubits: Iterable[Qubit], gates: Mapping[GateKey, Gate], notes: _Notes) -> None:

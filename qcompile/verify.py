@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import ParameterExpression
+from qiskit.circuit import Gate, Instruction, Operation, ParameterExpression
+from qiskit.circuit.library import PauliEvolutionGate
 
 from qcompile import ideal
-from qcompile.circuit import CircuitLike, final_measurements, has_mid_circuit_operations, read_circuit
+from qcompile.circuit import (
+    CircuitLike,
+    check_mid_circuit,
+    final_measurements,
+    has_mid_circuit_operations,
+    read_circuit,
+)
 from qcompile.device import Device
 from qcompile.errors import MissingExtraError, NotEquivalentError, NotExecutableError, VerificationError
 from qcompile.lowering import ONE_QUBIT_BASIS
@@ -27,6 +34,7 @@ SIMULATED_QUBITS = 12
 QCEC_DEADLINE = 120.0  # s
 _TOLERANCE = 1e-7  # distance of the two final states; rounding of 10^4 gates stays below 1e-9
 _ANGLE_SLACK = 1e-9  # rad
+_DEEPEST = 64  # definitions inside definitions
 
 
 def assert_executable(circuit: QuantumCircuit, device: Device) -> None:
@@ -38,6 +46,7 @@ def assert_executable(circuit: QuantumCircuit, device: Device) -> None:
         raise NotExecutableError(
             f"{circuit.name}: {circuit.num_qubits} qubits; {device.name} has {device.num_qubits}. Compile it first."
         )
+    check_mid_circuit(circuit, device)
     native = {*device.native_gates.one_qubit, *device.native_gates.two_qubit, *device.native_gates.fractional}
     index_of = {q: i for i, q in enumerate(circuit.qubits)}
     for index, instruction in enumerate(circuit.data):
@@ -49,7 +58,7 @@ def assert_executable(circuit: QuantumCircuit, device: Device) -> None:
         dead = [q for q in qubits if not device.qubits[q].usable]
         if dead:
             raise NotExecutableError(
-                f"{place}: qubit {dead[0]} of {device.name} is not usable (its sx, x or measurement is dead). "
+                f"{place}: qubit {dead[0]} of {device.name} is not usable (its rz, sx, x or measurement is dead). "
                 "Compile the circuit for this calibration."
             )
         if name in ("measure", "reset", "delay"):
@@ -100,7 +109,7 @@ def assert_equivalent(original: CircuitLike, compiled: CompiledCircuit, *, seed:
     Raises: NotEquivalentError: they differ, and by how much. VerificationError: too large, and QCEC could not decide.
         MissingExtraError: more than 12 qubits and mqt.qcec is not installed.
     """
-    virtual = read_circuit(original)
+    virtual = _spelled_out(read_circuit(original))
     mapped = compiled.compact()
     names = {p.name for p in virtual.parameters}
     if {p.name for p in mapped.parameters} - names:
@@ -122,6 +131,31 @@ def assert_equivalent(original: CircuitLike, compiled: CompiledCircuit, *, seed:
             _compare_by_qcec(a, b, start, _wire_permutation(compiled))
         else:
             _compare_by_simulation(_defer(a), _defer(b), start, end, rng)
+
+
+def _spelled_out(circuit: QuantumCircuit, depth: int = 0) -> QuantumCircuit:
+    """The circuit with every instruction that holds resets or measurements, and every time evolution, written out.
+
+    A time evolution stands for the product formula that Qiskit synthesizes, not for the exact exponential.
+    """
+    if depth > _DEEPEST or not any(_is_composite(i.operation) for i in circuit.data):
+        return circuit
+    flat = circuit.copy_empty_like()
+    for instruction in circuit.data:
+        operation = instruction.operation
+        if _is_composite(operation):
+            flat.compose(operation.definition, instruction.qubits, instruction.clbits, inplace=True)
+        else:
+            flat.append(instruction)
+    return _spelled_out(flat, depth + 1)
+
+
+def _is_composite(operation: Operation) -> bool:
+    if operation.name in ideal.standard_gates() or not isinstance(operation, Instruction):
+        return False
+    has_matrix = isinstance(operation, Gate) and hasattr(operation, "__array__")
+    is_matrix = has_matrix and not isinstance(operation, PauliEvolutionGate)
+    return not is_matrix and operation.definition is not None
 
 
 def _bound(circuit: QuantumCircuit, point: dict[str, float]) -> QuantumCircuit:
@@ -262,7 +296,8 @@ def _compare_by_qcec(a: QuantumCircuit, b: QuantumCircuit, start: list[int], end
         for instruction in circuit.data:
             if instruction.operation.name not in ("measure", "barrier", "delay"):
                 plain.append(instruction.operation, [wires[circuit.find_bit(q).index] for q in instruction.qubits])
-        both.append(transpile(plain, basis_gates=[*ONE_QUBIT_BASIS, "cx", "cz", "ecr", "swap"], optimization_level=0))
+        basis = [*ONE_QUBIT_BASIS, "cx", "cz", "ecr", "swap"]
+        both.append(transpile(plain, basis_gates=basis, optimization_level=0, qubits_initially_zero=False))
     at = {wire_of[w]: wire_of[end] for w, end in ends.items()}  # content of wire i is now on wire at[i]: carry it home
     for home in sorted(at):
         away = at[home]

@@ -17,11 +17,11 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # design.md section 2, left to right: a module imports modules of tiers before its own, or of its own.
 TIERS = (
     ("errors",),
-    ("device",),
+    ("device", "device_checks"),
     ("calibration", "schema", "repairs", "vendors", "layout", "circuit", "ideal", "channels"),
     ("schedule",),
     ("fidelity", "estimate", "lowering"),
-    ("placement", "routing", "synthesis"),
+    ("placement", "routing", "absorption", "synthesis"),
     ("compiled", "candidates", "cost", "verify"),
     ("compile",),
     ("compare", "coordinates", "draw", "imports", "plugin", "tables", "cli"),
@@ -30,7 +30,7 @@ TIER = {module: number for number, tier in enumerate(TIERS) for module in tier}
 LAZY = {("device", "vendors")}  # Device.from_backend and from_target
 
 SDKS = {"qiskit_ibm_runtime", "iqm", "braket", "cirq_google", "cirq"}
-LONGEST = 440  # lines; the design says about 400
+LONGEST = 400  # lines
 BANNED_NAMES = {"utils", "helpers", "core", "common"}
 
 

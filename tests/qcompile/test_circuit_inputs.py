@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -9,18 +10,25 @@ import numpy as np
 import pytest
 from qiskit import QuantumCircuit, QuantumRegister
 from qiskit.circuit import Gate, Parameter
+from qiskit.circuit.library import DiagonalGate, PauliEvolutionGate
+from qiskit.quantum_info import SparsePauliOp
 
 from qcompile import (
     CalibrationError,
     CircuitError,
     Device,
     InputError,
+    NotEquivalentError,
+    NotExecutableError,
     UnroutableError,
     assert_equivalent,
+    assert_executable,
     compile,
+    cost,
     load_device,
 )
 from qcompile.circuit import read_circuit
+from qcompile.device import Limits
 
 HEAD = 'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\ncreg c[2];\n'
 LINE = Device.from_coupling([(0, 1), (1, 2), (2, 3)])
@@ -244,6 +252,65 @@ def test_gates_of_every_kind_compile_right() -> None:
     circuit.unitary(np.eye(4)[[0, 1, 3, 2]], [1, 2])
     circuit.swap(0, 3)
     assert_equivalent(circuit, compile(circuit, LINE))
+
+
+@pytest.mark.parametrize("controls", [3, 4])
+def test_idle_qubits_are_no_clean_ancillas(controls: int) -> None:
+    circuit = QuantumCircuit(controls + 3)
+    circuit.h(controls + 2)
+    circuit.mcx(list(range(controls)), controls)
+    assert_equivalent(circuit, compile(circuit, Device.from_coupling([(q, q + 1) for q in range(7)]), effort="fast"))
+
+
+def test_complex_amplitudes_are_no_angles() -> None:
+    circuit = QuantumCircuit(2)
+    circuit.append(DiagonalGate([1, 1j, -1, -1j]), [1, 0])
+    assert_equivalent(circuit, compile(circuit, LINE))
+
+
+def test_instructions_that_hold_resets_and_measurements_are_verified() -> None:
+    part = QuantumCircuit(2, 1, name="part")
+    part.cx(0, 1)
+    part.measure(1, 0)
+    part.x(1)
+    circuit = QuantumCircuit(3, 2)
+    circuit.h(2)
+    circuit.initialize([0.5, 0.5j, -0.5, 0.5], [0, 1])
+    circuit.cx(0, 2)
+    circuit.append(part.to_instruction(), [2, 0], [1])
+    circuit.measure(0, 0)
+    assert_equivalent(circuit, compile(circuit, LINE))
+    wrong = circuit.copy()
+    wrong.data.pop(1)
+    with pytest.raises(NotEquivalentError):
+        assert_equivalent(wrong, compile(circuit, LINE))
+
+
+def test_a_time_evolution_is_verified_as_the_product_formula_that_it_compiles_to() -> None:
+    circuit = QuantumCircuit(3)
+    circuit.append(PauliEvolutionGate(SparsePauliOp(["XXI", "IZZ", "IYI"]), Parameter("t")), [2, 0, 1])
+    assert_equivalent(circuit, compile(circuit, LINE))
+
+
+def test_numpy_integers_are_whole_numbers() -> None:
+    circuit = QuantumCircuit(2)
+    circuit.cx(0, 1)
+    assert compile(circuit, LINE, seed=np.int64(3)).circuit == compile(circuit, LINE, seed=3).circuit
+    assert cost(compile(circuit, LINE), shots=np.int64(100)).executions == 100
+
+
+def test_mid_circuit_measurement_is_refused_where_the_chip_takes_none() -> None:
+    device = dataclasses.replace(LINE, limits=Limits(mid_circuit=False))
+    circuit = QuantumCircuit(2, 2)
+    circuit.h(0)
+    circuit.measure(0, 0)
+    circuit.measure(1, 1)
+    compile(circuit, device)
+    circuit.x(0)
+    with pytest.raises(NotExecutableError, match="at the end only"):
+        compile(circuit, device)
+    with pytest.raises(NotExecutableError, match="at the end only"):
+        assert_executable(circuit, device)
 
 
 @pytest.mark.slow

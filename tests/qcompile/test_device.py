@@ -10,10 +10,11 @@ import networkx as nx
 import pytest
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import IfElseOp, Measure
-from qiskit.circuit.library import CCXGate, CXGate, SXGate
+from qiskit.circuit.library import CCXGate, CXGate, SXGate, iSwapGate
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.transpiler import InstructionProperties, QubitProperties, Target
 
+import qcompile
 from qcompile.calibration import device_from_json, device_to_json, list_devices, load_device
 from qcompile.device import Device, Gate, NativeGates, Qubit, Readout
 from qcompile.errors import CalibrationError
@@ -50,6 +51,20 @@ def test_dead_gate_is_neither_live_nor_an_edge_nor_in_the_target(dead: Gate) -> 
     assert sorted(device.graph.edges) == [(1, 2)]
     assert (0, 1) not in device.target()["cx"]
     assert device.components == (frozenset({1, 2}), frozenset({0}))
+
+
+@pytest.mark.parametrize("gate", ["sx", "rz"])
+def test_qubit_whose_pulse_died_after_loading_is_no_longer_used(gate: str) -> None:
+    device = small(gates={**small().gates, (gate, (1,)): Gate(1.0, 3e-8)})
+    assert [q.usable for q in device.qubits] == [True, False, True]
+    assert not device.graph.edges
+    assert not device.is_live("cx", (1, 2))
+
+
+def test_qubit_whose_measurement_died_after_loading_is_no_longer_used() -> None:
+    qubits = list(small().qubits)
+    qubits[0] = replace(qubits[0], readout=Readout(1.0, 1.0))
+    assert sorted(small(qubits=tuple(qubits)).graph.edges) == [(1, 2)]
 
 
 def test_gate_on_an_unusable_qubit_is_not_live() -> None:
@@ -184,6 +199,35 @@ def test_uniform_chip_is_the_same_both_ways() -> None:
 def test_impossible_coupling_is_refused(edges: list) -> None:
     with pytest.raises(CalibrationError):
         Device.from_coupling(edges)
+
+
+@pytest.mark.parametrize("gate", ["iswap", "swap", "rzz", "csx", "nonsense"])
+def test_uniform_chip_of_a_gate_that_no_circuit_is_built_from_is_refused(gate: str) -> None:
+    with pytest.raises(CalibrationError, match="Expected one of cx, cy, cz, ch, ecr"):
+        Device.from_coupling([(0, 1)], native_gate=gate)
+
+
+def bell() -> QuantumCircuit:
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    return circuit
+
+
+def test_native_swap_or_iswap_beside_cz_makes_no_edge() -> None:
+    target = GenericBackendV2(3, basis_gates=["rz", "sx", "x", "cz"], coupling_map=[[0, 1], [1, 2]], seed=1).target
+    target.add_instruction(iSwapGate(), {(0, 1): InstructionProperties(error=1e-6, duration=1e-8)})
+    device = Device.from_target(target)
+    assert {data["gate"][0] for *_, data in device.graph.edges(data=True)} == {"cz"}
+    qcompile.assert_equivalent(bell(), qcompile.compile(bell(), device))
+
+
+def test_chip_of_iswap_alone_is_read_but_refused_by_the_compiler() -> None:
+    target = GenericBackendV2(2, basis_gates=["rz", "sx", "x", "iswap"], coupling_map=[[0, 1]], seed=1).target
+    device = Device.from_target(target)
+    assert device.graph.number_of_edges() == 1
+    with pytest.raises(CalibrationError, match=r"iswap.*Expected one of cx"):
+        qcompile.compile(bell(), device)
 
 
 def test_generic_backend_is_read_by_its_target() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -14,7 +15,7 @@ import qcompile
 from qcompile import CircuitError, Device, InputError, NotExecutableError, Readout, compile, cost, estimate, load_device
 from qcompile import fidelity as fidelity_module
 from qcompile.cost import execution_cost
-from qcompile.device import Pricing
+from qcompile.device import Gate, Pricing
 from qcompile.fidelity import survival_pass_plain
 from tests.circuits import bound, esu2, qoc, u3cu3
 
@@ -102,6 +103,32 @@ def test_dead_gate_is_success_zero_and_named() -> None:
     assert (found.success_probability, found.state_fidelity) == (0, 0)
     assert found.dead_gates == (f"cx({a}, {b})",)
     assert sum(found.breakdown.values()) == 1
+
+
+def test_dead_measurement_and_dead_pulse_are_named() -> None:
+    uniform = Device.from_coupling([(0, 1)])
+    device = replace(uniform, qubits=(replace(uniform.qubits[0], readout=Readout(1.0, 1.0)), uniform.qubits[1]))
+    circuit = QuantumCircuit(2, 1)
+    circuit.measure(0, 0)
+    found = estimate(circuit, device)
+    assert (found.success_probability, found.state_fidelity) == (0, 0)
+    assert found.dead_gates == ("measure(0)",)
+    assert found.breakdown["readout"] == 1
+    dead_pulse = replace(uniform, gates={**uniform.gates, ("sx", (1,)): Gate(1.0, 3e-8)})
+    pulsed = QuantumCircuit(2)
+    pulsed.sx(1)
+    assert estimate(pulsed, dead_pulse).dead_gates == ("sx(1)",)
+
+
+def test_readout_counts_of_every_measured_qubit_and_of_no_other() -> None:
+    device = Device.from_coupling([(0, 1), (1, 2)], one_qubit_error=0.0, readout_error=0.1)
+    circuit = QuantumCircuit(3, 2)
+    circuit.measure(0, 0)
+    assert estimate(circuit, device).success_probability == pytest.approx(0.9)
+    circuit.measure(1, 1)
+    circuit.x(1)  # qubit 1 is measured, though not at the end
+    assert estimate(circuit, device).success_probability == pytest.approx(0.81)
+    assert estimate(circuit, device).hellinger_fidelity is None
 
 
 def test_unmapped_circuit_is_refused_with_the_way_out() -> None:

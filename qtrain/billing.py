@@ -20,10 +20,10 @@ def step_bill(task: Task, program: Program, step: int) -> tuple[Ledger, Ledger]:
     forward = bill(program, batch, shots)
     if task.test_set is not None and settings.evaluates_after(step + 1):
         forward += bill(program, len(task.test_set), shots)
-    fewest, most = task.gradient.circuits(program, batch, step)
+    fewest, most = (circuits // max(1, program.num_bases) for circuits in task.gradient.circuits(program, batch, step))
     return (
-        forward + bill(program, fewest // program.num_bases, shots),
-        forward + bill(program, most // program.num_bases, shots),
+        forward + bill(program, fewest, shots),
+        forward + bill(program, most, shots),
     )
 
 

@@ -113,7 +113,8 @@ def _result(result: Any) -> tuple[dict[str, Any], str]:
         "run_dir": None if result.run_dir is None else str(result.run_dir),
         "weights_sha256": result.weights_sha256,
     }
-    lines = [f"{result.steps} steps, {result.stopped}" + (" used up" if result.stopped == "budget" else "")]
+    end = "the next one would exceed the budget" if result.stopped == "budget" else result.stopped
+    lines = [f"{result.steps} steps, {end}"]
     if result.losses:
         lines.append(f"batch loss {result.losses[-1]:.4f}, batch accuracy {result.accuracies[-1]:.3f}")
     if result.test_accuracy is not None:

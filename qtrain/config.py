@@ -113,16 +113,21 @@ class Config(_Section):
 
 
 def read_config_file(path: str | Path | None, overrides: Mapping[tuple[str, str], Any]) -> Config:
-    """The file's values, or defaults, with (section, key) overrides on top. A path in the file is relative to it.
+    """The file's values, or defaults, with (section, key) overrides on top.
+
+    Files that the configuration names (data.source, a device's .json) are relative to it; run_dir is made where the
+    command runs.
 
     Raises: ConfigError: no such file, no TOML, an unknown key, a wrong type; names file and key.
     """
     values: dict[str, Any] = {}
     if path is not None:
         values = _toml(Path(path))
-        source = values.get("data", {}).get("source") if isinstance(values.get("data", {}), dict) else None
-        if isinstance(source, str) and source != "digits":
-            values["data"]["source"] = str(Path(path).parent / source)
+        for section, key in (("data", "source"), ("executor", "device")):
+            table = values.get(section)
+            named = table.get(key) if isinstance(table, dict) else None
+            if isinstance(named, str) and Path(named).suffix.lower() in (".csv", ".npz", ".json"):
+                values[section][key] = str(Path(path).parent / named)
     for (section, key), value in overrides.items():
         if not isinstance(values.setdefault(section, {}), dict):
             raise ConfigError(f"{path}: {section} = {values[section]!r}. Expected a table: [{section}].")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from qtrain.errors import DataError
@@ -182,8 +183,8 @@ def from_npz(path: str | Path) -> Dataset:
 def from_csv(path: str | Path, *, label: str | None = None) -> Dataset:
     """A CSV file: numeric columns and one label column.
 
-    A first row in which a feature is not a number is the header. Labels that are whole numbers are used as they are;
-    any other labels are numbered in sorted order (`Dataset.classes` says which is which).
+    A first row in which a feature is neither a number nor missing is the header. Labels that are whole numbers are used
+    as they are; any other labels are numbered in sorted order (`Dataset.classes` says which is which).
 
     Args:
         label: name of the label column, which needs a header; default: the last column.
@@ -210,7 +211,7 @@ def from_csv(path: str | Path, *, label: str | None = None) -> Dataset:
             )
     if width < 2:
         raise DataError(f"{path}: one column. Expected features and a label, separated by commas.")
-    header = rows[0][1] if label is not None or any(_number(c) is None for c in rows[0][1][:-1]) else None
+    header = rows[0][1] if label is not None or any(c and _number(c) is None for c in rows[0][1][:-1]) else None
     names = header or [str(i) for i in range(width)]
     if header is not None:
         rows = rows[1:]
@@ -274,9 +275,38 @@ def _named_labels(cells: list[tuple[int, str]], path: Path, column: str) -> tupl
     return np.array([classes.index(cell) for _, cell in cells], dtype=np.int64), classes
 
 
+def as_dataset(given: Any, name: str) -> Dataset:
+    """A `Dataset` as it is; a pair (x, y) of arrays, tensors or lists; or a torch data set of such pairs, row by row.
+
+    Raises: DataError: something else, or what `Dataset` refuses.
+    """
+    if isinstance(given, Dataset):
+        return given
+    if isinstance(given, torch.utils.data.TensorDataset):
+        given = given.tensors
+    elif isinstance(given, torch.utils.data.Dataset) and hasattr(given, "__len__"):
+        rows = [tuple(given[i]) for i in range(len(given))]
+        if all(len(row) == 2 for row in rows):
+            given = tuple([np.array(_off_torch(row[k])) for row in rows] for k in range(2))
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise DataError(
+            f"{name} is a {type(given).__name__}. Expected a qtrain.Dataset, a pair (x, y), or a torch data set of "
+            "such pairs with a length."
+        )
+    return Dataset(given[0], given[1], name)
+
+
+def _off_torch(values: Any) -> Any:
+    """A tensor as a numpy array; anything else as it is."""
+    if not isinstance(values, torch.Tensor):
+        return values
+    plain = values.detach().cpu()
+    return (plain.double() if plain.is_floating_point() else plain).numpy()
+
+
 def _numbers(values: Any, name: str) -> Array:
     try:
-        array = np.array(values)
+        array = np.array(_off_torch(values))
     except ValueError as error:
         raise DataError(f"{name}: x is not a table of numbers ({error}). Expected [row, feature].") from None
     if array.dtype.kind not in "biuf":
@@ -285,7 +315,10 @@ def _numbers(values: Any, name: str) -> Array:
 
 
 def _labels(values: Any, name: str) -> NDArray[np.int64]:
-    array = np.array(values)
+    try:
+        array = np.array(_off_torch(values))
+    except ValueError as error:
+        raise DataError(f"{name}: y is not a list of numbers ({error}). Expected [row].") from None
     if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and not np.all(np.mod(array, 1) == 0)):
         raise DataError(f"{name}: y holds {array.dtype} values that are no class numbers. Expected integers 0 .. k-1.")
     if array.size and array.min() < 0:

@@ -9,13 +9,23 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from qtrain.errors import ExecutorError, ModelError, RunError
+from qtrain.errors import ConfigError, ExecutorError, ModelError, RunError
 from qtrain.executors.base import BACKWARD, EVALUATE, FORWARD, NUM_STREAMS, WEIGHTS, Executor, Key, generator
 from qtrain.gradients.base import Array, GradientMethod, Mask, check_finite
 from qtrain.model import QuantumModel
 
 if TYPE_CHECKING:
     from qcompile.compiled import CompiledCircuit
+
+
+def check_parts(model: Any, executor: Any, gradient: Any) -> None:
+    """Raises ConfigError unless these are a model, an executor and a gradient method: made, not just named."""
+    if not isinstance(model, QuantumModel):
+        raise ConfigError(f"model is a {type(model).__name__}. Expected a qtrain.QuantumModel.")
+    if isinstance(executor, type) or not isinstance(executor, Executor):
+        raise ConfigError(f"executor = {executor!r}. Expected an executor, e.g. qtrain.ExactSimulator().")
+    if not isinstance(gradient, GradientMethod):
+        raise ConfigError(f"gradient = {gradient!r}. Expected a gradient method, e.g. qtrain.parameter_shift().")
 
 
 class QuantumLayer(nn.Module):
@@ -34,12 +44,13 @@ class QuantumLayer(nn.Module):
     `state_dict` carries the weights, the step and the gradient method's state; the same code, executor and state
     continue exactly as if never interrupted.
 
-    Raises: ModelError from a call: a wrong shape, NaN, a complex or integer tensor. ExecutorError: a result or
-        gradient that is not finite.
+    Raises: ConfigError: model, executor or gradient is something else. From a call: ModelError: a wrong shape, NaN, a
+        complex or integer tensor; ExecutorError: a result or gradient that is not finite.
     """
 
     def __init__(self, model: QuantumModel, executor: Executor, gradient: GradientMethod, *, seed: int = 0) -> None:
         super().__init__()
+        check_parts(model, executor, gradient)
         self.model = model
         self.executor = executor
         self.gradient = gradient

@@ -22,13 +22,12 @@ from qtrain.errors import ConfigError, RunError
 from qtrain.executors.base import Executor
 from qtrain.gradients.base import GradientMethod
 from qtrain.model import QuantumModel
+from qtrain.run import FORMAT
 from qtrain.settings import Settings
 from qtrain.task import Loss, Task, describe, loss_name
 
 if TYPE_CHECKING:
     from qcompile.device import Device
-
-FORMAT = 1
 
 
 def inputs(task: Task, identity: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -81,17 +80,16 @@ def read_task(
     Raises: RunError: a file is missing or damaged, or an executor, gradient method or loss of somebody's own was used
         and is not passed.
     """
-    if config.get("format") != FORMAT:
-        raise RunError(f"{path / 'config.json'}: format = {config.get('format')!r}. This version reads {FORMAT}.")
     stored_train, stored_test = _read(path / "data.npz", lambda data: _datasets(data, config["data"]))
     return Task(
-        model=model or _read(path / "circuit.qpy", lambda data: _model(data, config["model"])),
-        train_set=train_set or stored_train,
-        test_set=test_set or stored_test,
-        executor=executor or _executor(path, config),
-        gradient=gradient or _gradient(config["gradient"]),
+        # `or` would take an executor or data set that is empty (a new Replay) for none
+        model=_read(path / "circuit.qpy", lambda data: _model(data, config["model"])) if model is None else model,
+        train_set=stored_train if train_set is None else train_set,
+        test_set=stored_test if test_set is None else test_set,
+        executor=_executor(path, config) if executor is None else executor,
+        gradient=_gradient(config["gradient"]) if gradient is None else gradient,
         settings=_settings(path, config["settings"]),
-        loss=loss or _loss(config["loss"]),
+        loss=_loss(config["loss"]) if loss is None else loss,
     )
 
 

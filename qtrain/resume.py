@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qtrain.datasets import Dataset
+from qtrain.datasets import as_dataset
 from qtrain.errors import RunError
 from qtrain.executors.base import Executor
 from qtrain.gradients.base import GradientMethod
@@ -14,15 +14,15 @@ from qtrain.model import QuantumModel
 from qtrain.record import read_task
 from qtrain.run import RunDirectory, differences, latest, read_config
 from qtrain.task import Loss
-from qtrain.train import Trainer, TrainResult
+from qtrain.train import Rows, Trainer, TrainResult
 
 
 def resume(
     run_dir: str | Path,
     *,
     model: QuantumModel | None = None,
-    train_set: Dataset | None = None,
-    test_set: Dataset | None = None,
+    train_set: Rows | None = None,
+    test_set: Rows | None = None,
     executor: Executor | None = None,
     gradient: GradientMethod | None = None,
     loss: Loss | None = None,
@@ -48,8 +48,8 @@ def resume(
             run.path,
             run.config,
             model=model,
-            train_set=train_set,
-            test_set=test_set,
+            train_set=None if train_set is None else as_dataset(train_set, "train_set"),
+            test_set=None if test_set is None else as_dataset(test_set, "test_set"),
             executor=executor,
             gradient=gradient,
             loss=loss,

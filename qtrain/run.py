@@ -28,7 +28,9 @@ import torch
 
 from qtrain.errors import RunError, StorageError
 
+FORMAT = 1  # of config.json
 KEPT_CHECKPOINTS = 2
+_SECTIONS = {"settings", "executor", "device", "gradient", "loss", "model", "data", "identity"}  # of config.json
 _CHECKPOINT = re.compile(r"(\d{8})-([0-9a-f]{64})\.pt")
 
 
@@ -152,7 +154,10 @@ def latest(path: str | Path) -> tuple[int, dict[str, Any]] | None:
     found = checkpoints(path)
     for file in found:
         match = _CHECKPOINT.fullmatch(file.name)
-        data = file.read_bytes()
+        try:
+            data = file.read_bytes()
+        except FileNotFoundError:  # a trainer at work has saved newer ones and dropped this one
+            return latest(path)
         if match and hashlib.sha256(data).hexdigest() == match[2]:
             state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
             return int(match[1]), state
@@ -178,6 +183,12 @@ def read_config(path: str | Path) -> dict[str, Any]:
         raise RunError(f"{path} holds no run: {file.name} is missing. Expected the --run-dir of a training.") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{file}: cannot be read ({error}). Restore it from a backup.") from None
+    found = config.get("format") if isinstance(config, dict) else None
+    if found != FORMAT:
+        raise RunError(f"{file}: format = {found!r}. This version reads {FORMAT}.")
+    missing = sorted(_SECTIONS - set(config))
+    if missing:
+        raise RunError(f"{file}: {', '.join(missing)} is missing. Restore it from a backup.")
     return config
 
 

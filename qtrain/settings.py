@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from qtrain.errors import ConfigError
@@ -49,6 +50,9 @@ class Settings:
     budget: float | None = None
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, np.integer | np.floating):  # plain numbers, which JSON can hold
+                object.__setattr__(self, name, value.item())
         _one_of("optimizer", self.optimizer, tuple(OPTIMIZERS))
         _one_of("schedule", self.schedule, SCHEDULES)
         if not _real(self.lr) or self.lr <= 0:

@@ -15,6 +15,7 @@ from qtrain.datasets import Dataset, check_trainable
 from qtrain.errors import ConfigError, DataError
 from qtrain.executors.base import Executor
 from qtrain.gradients.base import GradientMethod
+from qtrain.layer import check_parts
 from qtrain.model import QuantumModel
 from qtrain.settings import Settings
 
@@ -38,7 +39,8 @@ class Task:
         loss: default softmax cross-entropy over the observables.
 
     Raises: DataError: another number of features than the model has, one class, a gap in the labels, more classes than
-        observables, or a test set that does not fit the training set. ConfigError: a batch larger than the data.
+        observables, or a test set that does not fit the training set. ConfigError: a batch larger than the data, or
+        a part of another type.
     """
 
     model: QuantumModel
@@ -50,6 +52,7 @@ class Task:
     loss: Loss = cross_entropy
 
     def __post_init__(self) -> None:
+        check_parts(self.model, self.executor, self.gradient)
         check_trainable(self.train_set)
         expected = len(self.model.features)
         for data in (self.train_set, self.test_set):

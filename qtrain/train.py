@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from qtrain.billing import step_bill
-from qtrain.datasets import Dataset
-from qtrain.errors import ExecutorError, ModelError
+from qtrain.datasets import Dataset, as_dataset
+from qtrain.errors import ExecutorError
 from qtrain.executors.base import BATCH, Executor, generator
 from qtrain.gradients.base import GradientMethod
 from qtrain.layer import QuantumLayer
@@ -36,6 +36,8 @@ from qtrain.task import Loss, Task
 
 if TYPE_CHECKING:
     from qcompile.compiled import CompiledCircuit
+
+Rows = Dataset | tuple[Any, Any] | list[Any] | torch.utils.data.Dataset[Any]
 
 
 class Step(NamedTuple):
@@ -141,7 +143,7 @@ def evaluate(layer: QuantumLayer, data: Dataset, *, loss: Loss = cross_entropy) 
 
 def train(
     model: QuantumModel,
-    train_set: Dataset | tuple[Any, Any],
+    train_set: Rows,
     *,
     executor: Executor,
     gradient: GradientMethod,
@@ -151,7 +153,7 @@ def train(
     batch_size: int = 32,
     seed: int = 0,
     schedule: str = "cosine",
-    test_set: Dataset | tuple[Any, Any] | None = None,
+    test_set: Rows | None = None,
     loss: Loss = cross_entropy,
     run_dir: str | Path | None = None,
     checkpoint_every: int = 10,
@@ -163,7 +165,8 @@ def train(
 
     Args:
         model, executor, gradient: see their types.
-        train_set, test_set: `Dataset`s or (x, y); features are angles, rad. The test set is evaluated at the end.
+        train_set, test_set: `Dataset`s, pairs (x, y), or torch data sets of such pairs; features are angles, rad. The
+            test set is evaluated at the end.
         optimizer ... budget: see `Settings`. Weights start uniform in [-pi, pi] from the seed.
         run_dir: keeps metrics and checkpoints, so that `qtrain.resume(run_dir)` can go on after any interruption.
         progress: draw a progress bar on standard error; None: on a terminal only.
@@ -173,8 +176,8 @@ def train(
         likewise.
     """
     settings = Settings(optimizer, lr, steps, batch_size, seed, schedule, checkpoint_every, evaluate_every, budget)
-    rows = _dataset(train_set, "train_set")
-    test_rows = None if test_set is None else _dataset(test_set, "test_set")
+    rows = as_dataset(train_set, "train_set")
+    test_rows = None if test_set is None else as_dataset(test_set, "test_set")
     return train_task(
         Task(model, rows, test_rows, executor, gradient, settings, loss), run_dir=run_dir, progress=progress
     )
@@ -252,11 +255,11 @@ class Trainer:
                     self.spent, executor.ledger = self.spent + executor.ledger, Ledger()
                     line |= {name: getattr(self.spent, name) for name in ("circuits", "shots", "qpu_seconds")}
                     lines.append(line)
-                    boundary = self.state()
                     if run is not None:
-                        run.append(line)
-                        if settings.checkpoints_after(self.done):
-                            run.save(self.done, boundary)
+                        run.append(line)  # first: a line too many is dropped on resume, one too few is lost
+                    boundary = self.state()
+                    if run is not None and settings.checkpoints_after(self.done):
+                        run.save(self.done, boundary)
                     bar.show(line)
         except BaseException as error:
             # the step under way may have moved half of the state: what is kept is the last whole step
@@ -317,11 +320,3 @@ def _one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _dataset(given: Dataset | tuple[Any, Any], name: str) -> Dataset:
-    if isinstance(given, Dataset):
-        return given
-    if not isinstance(given, tuple) or len(given) != 2:
-        raise ModelError(f"{name} is a {type(given).__name__}. Expected a qtrain.Dataset or a pair (x, y).")
-    return Dataset(given[0], given[1], name)

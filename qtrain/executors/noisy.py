@@ -83,7 +83,7 @@ class NoisySimulator:
     ) -> Program:
         """Compiles for the device and adds its noise.
 
-        Raises: ModelError, CircuitError, UnroutableError; ExecutorError: too wide for a density matrix.
+        Raises: ModelError (also: too wide for a density matrix), CircuitError, UnroutableError.
         """
         pauli.check_width(circuit.num_qubits)
         program = lower_for_device(

@@ -1,7 +1,7 @@
 """Replay: results recorded once, given again as often as wanted, from memory or from a file.
 
-A result is known by what defines it: program, angles, slots, shifts, key, and the executor's shots and seed. The bill of
-each call is recorded with it, so a replayed training shows the ledger of the recorded one.
+A result is known by what defines it: program, angles, slots, shifts, key, and the executor's shots and seed. The bill
+of each call is recorded with it, so a replayed training shows the ledger of the recorded one.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from qiskit.circuit import Parameter
     from qiskit.quantum_info import SparsePauliOp
 
+    from qcompile.device import Device
     from qtrain.program import Program
 
 _BILL = "bill-"  # prefix of the arrays that hold what a call cost
@@ -50,6 +51,24 @@ class Replay:
 
     def __len__(self) -> int:
         return len(self._results)
+
+    @property
+    def shots(self) -> int | None:
+        """Of the wrapped executor: what a bill and a budget count."""
+        shots: int | None = getattr(self.executor, "shots", None)
+        return shots
+
+    @property
+    def seed(self) -> int | None:
+        """Of the wrapped executor."""
+        seed: int | None = getattr(self.executor, "seed", None)
+        return seed
+
+    @property
+    def device(self) -> Device | None:
+        """Of the wrapped executor."""
+        device: Device | None = getattr(self.executor, "device", None)
+        return device
 
     def prepare(
         self,
@@ -94,8 +113,7 @@ class Replay:
                 part.unlink()
 
     def _name(self, program: Program, method: str, angles: Array, key: Key, *more: Array) -> str:
-        shots, seed = getattr(self.executor, "shots", None), getattr(self.executor, "seed", None)
-        digest = hashlib.sha256(f"{program.sha256} {method} {key} {shots} {seed} {angles.shape};".encode())
+        digest = hashlib.sha256(f"{program.sha256} {method} {key} {self.shots} {self.seed} {angles.shape};".encode())
         digest.update(angles.tobytes())
         for array in more:
             digest.update(f"{array.shape};".encode() + array.tobytes())

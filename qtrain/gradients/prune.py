@@ -61,13 +61,12 @@ def prune(
     """
     if not isinstance(inner, GradientMethod):
         raise ConfigError(f"prune: inner = {inner!r}. Expected a gradient method, e.g. prune(parameter_shift(), ...).")
-    if not (math.isfinite(ratio) and 0 <= ratio < 1):
-        raise ConfigError(
-            f"prune: ratio = {ratio}. Expected 0 <= ratio < 1: the share of the weights that a pruned step leaves out."
-        )
+    if not isinstance(ratio, int | float | np.floating) or not 0 <= ratio < 1:
+        raise ConfigError(f"prune: ratio = {ratio!r}. Expected 0 <= ratio < 1: the share of the weights to leave out.")
     for name, window in (("accumulation_window", accumulation_window), ("pruning_window", pruning_window)):
-        if isinstance(window, bool) or not isinstance(window, int) or window < 1:
+        if isinstance(window, bool) or not isinstance(window, int | np.integer) or window < 1:
             raise ConfigError(f"prune: {name} = {window!r}. Expected a whole number of steps, 1 or more.")
+    ratio, accumulation_window, pruning_window = float(ratio), int(accumulation_window), int(pruning_window)
     stage = accumulation_window + pruning_window
 
     def init(program: Program) -> dict[str, Any]:

@@ -27,8 +27,9 @@ def spsa(*, c: float = 0.1) -> GradientMethod:
         c: size of the perturbation, rad; small enough for the O(c^2) bias, large enough against shot noise / c.
     Raises: ConfigError: c is not a positive finite number.
     """
-    if not (math.isfinite(c) and c > 0):
-        raise ConfigError(f"spsa: c = {c}. Expected a finite perturbation above 0 rad.")
+    if not isinstance(c, int | float | np.floating) or not (math.isfinite(c) and c > 0):
+        raise ConfigError(f"spsa: c = {c!r}. Expected a finite perturbation above 0 rad.")
+    c = float(c)
 
     def init(program: Program) -> dict[str, Any]:
         return {}

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qtrain.errors import ExecutorError
+from qtrain.errors import ModelError
 from qtrain.noise import NoisyCircuit
 from qtrain.simulators import pauli_kernels as kernels
 from qtrain.simulators.batches import MEMORY_LIMIT, for_each_chunk
@@ -59,9 +59,9 @@ class _Turns(NamedTuple):
 
 
 def check_width(num_qubits: int) -> None:
-    """Raises ExecutorError where a density matrix of that many qubits is out of reach."""
+    """Raises ModelError where a density matrix of that many qubits is out of reach."""
     if num_qubits > MAX_QUBITS:
-        raise ExecutorError(
+        raise ModelError(
             f"a density matrix of {num_qubits} qubits takes {8 * 4**num_qubits:,} bytes, several of them are needed. "
             f"Expected at most {MAX_QUBITS} active qubits ({8 * 4**MAX_QUBITS:,} bytes); "
             "use ExactSimulator for a noise-free state vector, or a smaller circuit."

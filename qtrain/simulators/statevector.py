@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from qtrain.errors import ExecutorError
+from qtrain.errors import ModelError
 from qtrain.gates import Fixed, Reset
 from qtrain.program import SlotRotation
 from qtrain.simulators import runs_kernels as runs
@@ -83,7 +83,7 @@ def _joined(program: Program) -> tuple[list[_Run], list[Any]]:
     rest: list[Any] = []
     for op in program.ops:
         if isinstance(op, Reset):
-            raise ExecutorError(
+            raise ModelError(
                 f"the circuit resets qubit {op.qubits[0]} behind other gates, which a state vector cannot hold. "
                 "Use NoisySimulator."
             )
@@ -182,10 +182,10 @@ def _run(code: _Code, num_qubits: int, turns: _Angles) -> Array:
 
 
 def _width(program: Program, batch: int, states: int) -> int:
-    """Rows a chunk: what fits the cache, at least 8 where memory allows. Raises ExecutorError if one row is too big."""
+    """Rows a chunk: what fits the cache, at least 8 where memory allows. Raises ModelError if one row is too big."""
     row = states * 16 * 2**program.num_qubits
     if row > 8 * MEMORY_LIMIT:
-        raise ExecutorError(
+        raise ModelError(
             f"a state vector of {program.num_qubits} qubits takes {row:.3g} bytes. "
             f"Expected at most {8 * MEMORY_LIMIT:.3g}; use fewer qubits."
         )

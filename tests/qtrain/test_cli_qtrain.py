@@ -80,6 +80,20 @@ def test_a_flag_overrides_the_file_and_paths_in_the_file_are_relative_to_it(caps
     assert result["shots"] > 0
 
 
+def test_a_device_file_is_relative_to_the_configuration_and_a_name_is_a_name(tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text('[executor]\ndevice = "chip.json"\n')
+    assert read_config_file(config, {}).executor.device == str(tmp_path / "chip.json")
+    config.write_text('[executor]\ndevice = "ibm_manila"\n')
+    assert read_config_file(config, {}).executor.device == "ibm_manila"
+    assert read_config_file(config, {("executor", "device"): "chip.json"}).executor.device == "chip.json"
+
+
+def test_a_circuit_too_wide_to_simulate_is_bad_input(capsys):
+    assert main(["train", "--encoder", "angle", "--device", "ibm_guadalupe", "--steps", "1"]) == 2
+    assert "Expected at most 12 active qubits" in capsys.readouterr().err
+
+
 def test_every_option_is_a_key_of_the_configuration():
     for _, section, key, *_ in OPTIONS:
         assert key in type(getattr(Config(), section)).model_fields

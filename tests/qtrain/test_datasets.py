@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -200,3 +201,37 @@ def test_a_test_fraction_outside_its_range_is_refused(fraction):
 def test_more_digits_than_there_are_is_refused():
     with pytest.raises(DataError, match="720 together"):
         datasets.digits(train=600, test=200)
+
+
+@pytest.mark.parametrize("wrap", [list, tuple, "tensors", "single", "tensor data set", "subset"])
+def test_pairs_tensors_and_torch_data_sets_are_rows(wrap):
+    x, y = np.random.default_rng(0).uniform(0, 3, (6, 2)), np.arange(6) % 2
+    tensors = torch.tensor(x, requires_grad=True), torch.tensor(y)
+    made = torch.utils.data.TensorDataset(*tensors)
+    given = {
+        "tensors": tensors,
+        "single": (torch.tensor(x).to(torch.bfloat16).double().float(), tensors[1]),
+        "tensor data set": made,
+        "subset": torch.utils.data.Subset(made, range(6)),
+    }.get(wrap) or wrap((x, y))
+    data = datasets.as_dataset(given, "rows")
+    np.testing.assert_allclose(data.x, x, rtol=0.01 if wrap == "single" else 0)
+    np.testing.assert_array_equal(data.y, y)
+    assert data.name == "rows"
+
+
+@pytest.mark.parametrize("given", [None, "digits", np.eye(2), (1, 2, 3), iter([(1, 2)])])
+def test_what_is_no_pair_is_refused(given):
+    with pytest.raises(DataError, match=r"rows is a .*Expected a qtrain.Dataset, a pair \(x, y\), or a torch data set"):
+        datasets.as_dataset(given, "rows")
+
+
+def test_a_ragged_label_column_is_refused():
+    with pytest.raises(DataError, match="y is not a list of numbers"):
+        Dataset(np.eye(2), [[0], [1, 2]])
+
+
+def test_a_first_row_with_a_missing_number_is_a_damaged_row_and_no_header(tmp_path):
+    with pytest.raises(DataError, match="line 1, column '1': '' is not a finite number"):
+        datasets.from_csv(write(tmp_path, "0.1,,1\n0.2,0.3,0\n"))
+    assert len(datasets.from_csv(write(tmp_path, ",a,y\n0,0.2,1\n1,0.3,0\n"))) == 2

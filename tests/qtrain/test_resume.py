@@ -39,8 +39,9 @@ def small_model(blocks=1):
 def small(run_dir, executor=None, **changes):
     options = {"gradient": PRUNED, "steps": 12, "batch_size": 8, "checkpoint_every": 3, "test_set": blobs(1)} | changes
     return qtrain.train(
-        small_model(), blobs(), executor=executor or qtrain.ExactSimulator(20), run_dir=run_dir, **options
-    )
+        small_model(), blobs(), executor=qtrain.ExactSimulator(20) if executor is None else executor, run_dir=run_dir,
+        **options,
+    )  # fmt: skip
 
 
 class Dies(qtrain.ExactSimulator):
@@ -318,6 +319,36 @@ def test_an_executor_of_ones_own_is_asked_for(tmp_path):
     with pytest.raises(RunError, match=r"cannot be made from a file. Pass it: qtrain.resume\(run_dir, executor=...\)"):
         qtrain.resume(tmp_path / "run")
     assert qtrain.resume(tmp_path / "run", executor=Mine(20)).weights_sha256 == whole.weights_sha256
+
+
+def test_a_recorder_that_has_recorded_nothing_yet_is_an_executor_all_the_same(tmp_path):
+    exact = qtrain.ExactSimulator(20)
+    whole = small(tmp_path / "whole", qtrain.Replay(exact))
+    small(tmp_path / "run", qtrain.Replay(exact))
+    assert qtrain.resume(tmp_path / "run", executor=qtrain.Replay(exact)).weights_sha256 == whole.weights_sha256
+
+
+def test_rows_may_be_a_pair_when_resuming_too(tmp_path):
+    whole = small(tmp_path / "run")
+    again = qtrain.resume(tmp_path / "run", train_set=(blobs().x, blobs().y), test_set=[blobs(1).x, blobs(1).y])
+    assert again.weights_sha256 == whole.weights_sha256
+
+
+def test_a_checkpoint_that_a_trainer_drops_while_it_is_read_is_passed_over(tmp_path, monkeypatch):
+    small(tmp_path / "run")
+    newest = checkpoints(tmp_path / "run")
+    stale = newest[0].with_name(f"{99:08d}-{newest[0].name[9:]}")
+    listed = iter([[stale, *newest], newest])
+    monkeypatch.setattr(run, "checkpoints", lambda path: next(listed))
+    assert latest(tmp_path / "run")[0] == 12
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "7", '{"format": 1}', '{"format": 2}'])
+def test_a_configuration_that_lacks_something_is_named(tmp_path, text):
+    small(tmp_path / "run")
+    (tmp_path / "run" / "config.json").write_text(text)
+    for command in ("status", "resume", "evaluate", "report"):
+        assert main([command, str(tmp_path / "run")]) == 2
 
 
 def test_a_gradient_method_and_a_loss_of_ones_own_are_asked_for(tmp_path):

@@ -13,7 +13,7 @@ from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from qcompile.device import Device
-from qtrain.errors import ExecutorError
+from qtrain.errors import ModelError
 from qtrain.executors.noisy import NoisySimulator
 from qtrain.program import lower
 from qtrain.simulators import batches, pauli, plain, statevector
@@ -245,7 +245,7 @@ def test_a_density_matrix_too_wide_is_refused_with_its_size():
     circuit = QuantumCircuit(14)
     circuit.h(range(14))
     device = Device.from_coupling([(q, q + 1) for q in range(13)])
-    with pytest.raises(ExecutorError, match=f"14 qubits takes {8 * 4**14:,} bytes"):
+    with pytest.raises(ModelError, match=f"14 qubits takes {8 * 4**14:,} bytes"):
         NoisySimulator(device).prepare(circuit, [SparsePauliOp("Z" * 14)])
 
 

@@ -13,7 +13,7 @@ from qcompile.calibration import load_device
 from qtrain import ansatze, datasets, encoders
 from qtrain.billing import price, step_bill, total_bill
 from qtrain.datasets import Dataset
-from qtrain.errors import ConfigError, DataError, ExecutorError, ModelError
+from qtrain.errors import ConfigError, DataError, ExecutorError
 from qtrain.ledger import Ledger
 from qtrain.run import read_metrics
 from qtrain.settings import Settings
@@ -166,8 +166,44 @@ def test_the_test_set_is_evaluated_when_due_and_at_the_end():
 def test_a_pair_of_arrays_is_a_data_set():
     data = blobs()
     assert small(train_set=(data.x, data.y)).weights_sha256 == small().weights_sha256
-    with pytest.raises(ModelError, match=r"Expected a qtrain.Dataset or a pair"):
+    with pytest.raises(DataError, match=r"Expected a qtrain.Dataset, a pair"):
         small(train_set=[1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"gradient": qtrain.parameter_shift}, "gradient = <function parameter_shift"),
+        ({"executor": qtrain.ExactSimulator}, "executor = <class .*ExactSimulator"),
+        ({"model": small_model().circuit}, "model is a QuantumCircuit"),
+    ],
+)
+def test_a_part_that_is_named_and_not_made_is_refused(changes, match):
+    with pytest.raises(ConfigError, match=match):
+        small(**changes)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    gradient = qtrain.prune(SHIFT, ratio=np.float64(0.5), accumulation_window=np.int64(1), pruning_window=np.int32(2))
+    assert gradient.name == PRUNED.name
+    assert qtrain.spsa(c=np.float64(0.25)).name == "spsa(c=0.25)"
+    result = small(
+        gradient=gradient, lr=np.float32(0.25), steps=np.int64(4), batch_size=np.int16(8), seed=np.int64(0),
+        run_dir=tmp_path / "run",
+    )  # fmt: skip
+    plain = small(gradient=PRUNED, lr=0.25, steps=4, run_dir=tmp_path / "plain")
+    assert result.weights_sha256 == plain.weights_sha256 == qtrain.resume(tmp_path / "run").weights_sha256
+
+
+def test_observables_that_need_no_circuit_cost_nothing():
+    model = small_model()
+    nothing = qtrain.QuantumModel(
+        model.circuit, features=model.features, weights=model.weights, observables=["II", "II"]
+    )
+    executor = qtrain.NoisySimulator(load_device("ibm_manila"), shots=10)
+    result = small(model=nothing, executor=executor, budget=1.0)
+    assert result.steps == 6
+    assert result.ledger == Ledger()
 
 
 def test_the_ledger_of_a_run_is_its_own_and_the_executors_goes_on():
@@ -237,6 +273,24 @@ def test_ctrl_c_keeps_the_last_whole_step_and_says_so(tmp_path):
     assert resumed.metrics == whole.metrics
 
 
+def test_ctrl_c_between_the_metrics_and_the_state_of_a_step_loses_no_line(tmp_path, monkeypatch):
+    whole = small(run_dir=tmp_path / "whole")
+    state, calls = Trainer.state, itertools.count()
+
+    def interrupted(self):
+        if next(calls) == 5:
+            raise KeyboardInterrupt
+        return state(self)
+
+    monkeypatch.setattr(Trainer, "state", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        small(run_dir=tmp_path / "run")
+    monkeypatch.undo()
+    result = qtrain.resume(tmp_path / "run")
+    assert result.losses == whole.losses
+    assert result.weights_sha256 == whole.weights_sha256
+
+
 def test_ctrl_c_without_a_run_directory_is_just_that():
     with pytest.raises(KeyboardInterrupt):
         small(executor=Interrupted())
@@ -252,6 +306,14 @@ def test_a_budget_is_never_exceeded_and_nearly_used():
     assert result.steps == 5
     assert result.ledger.qpu_seconds <= budget
     assert small(executor=executor, gradient=PRUNED, steps=8, budget=1e9).stopped == "finished"
+
+
+def test_a_budget_holds_for_a_recorder_too():
+    executor = qtrain.NoisySimulator(load_device("ibm_manila"), shots=50)
+    plain = small(executor=executor, budget=20.0)
+    recorded = small(executor=qtrain.Replay(executor), budget=20.0)
+    assert plain.stopped == recorded.stopped == "budget"
+    assert plain.ledger == recorded.ledger
 
 
 def test_a_budget_too_small_for_one_step_runs_nothing(tmp_path):

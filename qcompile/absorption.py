@@ -23,10 +23,10 @@ def read_operations(circuit: QuantumCircuit) -> list[RoutedOperation]:
     index_of = {q: i for i, q in enumerate(circuit.qubits)}
     operations = []
     for instruction in circuit.data:
-        operation = instruction.operation
+        name = instruction.name  # of the instruction, not of its operation, which Qiskit would have to make first
         qubits = tuple(index_of[q] for q in instruction.qubits)
-        params = (operation.to_matrix(),) if operation.name == "unitary" else tuple(operation.params)
-        operations.append(RoutedOperation(operation.name, qubits, params, instruction))
+        params = (instruction.operation.to_matrix(),) if name == "unitary" else tuple(instruction.params)
+        operations.append(RoutedOperation(name, qubits, params, instruction))
     operations = _absorb_swaps(operations)
     operations = _absorb_swaps(operations[::-1])[::-1]
     return _cancel_cx(_expand(operations))

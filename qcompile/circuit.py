@@ -11,11 +11,12 @@ import io
 import math
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from qiskit import QuantumCircuit, qasm2, qasm3
-from qiskit.circuit import Barrier, ControlFlowOp, Delay, Instruction, Measure, ParameterExpression, Reset
+from qiskit.circuit import Barrier, ControlFlowOp, Delay, Instruction, Measure, Operation, ParameterExpression, Reset
 from qiskit.circuit.exceptions import CircuitError as QiskitCircuitError
 
 from qcompile.device import Device
@@ -26,7 +27,8 @@ CircuitLike: TypeAlias = Any
 """A QuantumCircuit, a path (str or PathLike) of a .qasm file, or QASM text."""
 
 _NOT_GATES = (Barrier, Delay, Measure, Reset)
-_INCLUDE = re.compile(r"\binclude\s+[\"']([^\"'\n]*)[\"']\s*;")
+_LIBRARY = ("qiskit.circuit.library", "qiskit.circuit.measure", "qiskit.circuit.reset", "qiskit.circuit.delay")
+_INCLUDE = re.compile(r"//[^\n]*|/\*.*?\*/|\binclude\s+[\"']([^\"'\n]*)[\"']\s*;", re.DOTALL)  # or a comment
 _SHIPPED_INCLUDES = ("qelib1.inc", "stdgates.inc")
 _VERSION = re.compile(r"^\s*OPENQASM\s+([0-9]+)", re.MULTILINE)
 
@@ -81,6 +83,7 @@ def parse_qasm(text: str, *, place: str = "QASM text", folder: Path | None = Non
 
     Raises: CircuitError: with the parser's line and column.
     """
+    text = text.removeprefix("\ufeff")  # the mark that some editors put before the first character
     if not text.strip():
         raise CircuitError(f"{place}: empty. Expected a program that begins with OPENQASM 2.0; or OPENQASM 3.0;")
     text = _inline_includes(text, place, folder)
@@ -114,7 +117,7 @@ def _inline_includes(text: str, place: str, folder: Path | None, depth: int = 0)
 
     def content(found: re.Match[str]) -> str:
         name = found.group(1)
-        if name in _SHIPPED_INCLUDES:
+        if name is None or name in _SHIPPED_INCLUDES:
             return found.group(0)
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise CircuitError(f"{place}: include {name!r} leaves the folder of the program. Put it there.")
@@ -150,7 +153,7 @@ def check_circuit(circuit: QuantumCircuit) -> None:
             )
         for value in getattr(operation, "params", ()):  # a Clifford has none
             _check_value(place, value, is_angle=operation.name in known)
-        if operation.name not in known and not isinstance(operation, _NOT_GATES):
+        if (operation.name not in known or is_homemade(operation)) and not isinstance(operation, _NOT_GATES):
             _check_definition(place, operation)
 
 
@@ -188,7 +191,7 @@ def _check_definition(place: str, operation: Instruction, depth: int = 0) -> Non
         inner = part.operation
         if isinstance(inner, ControlFlowOp):
             raise CircuitError(f"{place} holds control flow ({inner.name}). Expected gates only.")
-        if inner.name not in known and not isinstance(inner, _NOT_GATES):
+        if (inner.name not in known or is_homemade(inner)) and not isinstance(inner, _NOT_GATES):
             _check_definition(place, inner, depth + 1)
 
 
@@ -197,6 +200,38 @@ def _matrix(operation: Instruction) -> object | None:
         return operation.to_matrix()
     except (QiskitCircuitError, AttributeError, TypeError):
         return None
+
+
+def is_homemade(operation: Operation) -> bool:
+    """Whether it has the name of a library gate, but is somebody's own, with a definition of its own."""
+    if operation.name not in standard_gates() or not isinstance(operation, Instruction):
+        return False
+    return not operation.base_class.__module__.startswith(_LIBRARY) and operation.definition is not None
+
+
+def holds_homemade(operation: Operation) -> bool:
+    """Whether it is homemade, or has a definition with something homemade in it."""
+    if operation.name in standard_gates() or not isinstance(operation, Instruction) or operation.definition is None:
+        return is_homemade(operation)
+    return any(holds_homemade(part.operation) for part in operation.definition.data)
+
+
+def written_out(circuit: QuantumCircuit, is_composite: Callable[[Operation], bool] = holds_homemade) -> QuantumCircuit:
+    """The circuit with the definitions of some instructions in their place, until none is left.
+
+    By default of those that Qiskit, which goes by names, would take for a gate of its library. The circuit itself
+    where there are none.
+    """
+    while not all(i.is_standard_gate() or not is_composite(i.operation) for i in circuit.data):
+        flat = circuit.copy_empty_like()
+        for instruction in circuit.data:
+            operation = instruction.operation
+            if is_composite(operation):
+                flat.compose(operation.definition, instruction.qubits, instruction.clbits, inplace=True)
+            else:
+                flat.append(instruction)
+        circuit = flat
+    return circuit
 
 
 def final_measurements(circuit: QuantumCircuit) -> dict[int, int]:

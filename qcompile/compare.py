@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qiskit import QuantumCircuit, transpile
 
-from qcompile.circuit import CircuitLike, check_width, read_circuit
+from qcompile.circuit import CircuitLike, check_width, read_circuit, written_out
 from qcompile.compile import compile
 from qcompile.compiled import CompiledCircuit, set_qiskit_layout
 from qcompile.cost import execution_cost
@@ -163,7 +163,7 @@ def compare(
         progress: called with the name of each row before it is made.
     Raises: as `compile` and `cost`.
     """
-    original = read_circuit(circuit)
+    original = written_out(read_circuit(circuit))
     check_width(original, device)
     execution_cost(device, 0.0, shots=shots)  # bad shots are refused before any work
     tell = progress or (lambda _: None)

@@ -23,6 +23,7 @@ from qiskit.transpiler.passes import (
     UnitarySynthesis,
 )
 
+from qcompile.circuit import written_out
 from qcompile.errors import CircuitError
 
 ONE_QUBIT_BASIS = ("id", "x", "y", "z", "h", "s", "sdg", "t", "tdg", "sx", "sxdg", "p", "u", "rx", "ry", "rz")
@@ -100,7 +101,7 @@ def lower(circuit: QuantumCircuit) -> Lowered:
     Raises: CircuitError: a gate that Qiskit cannot synthesize into one-qubit gates and CX.
     """
     parameters = tuple(circuit.parameters)
-    work = circuit.copy()
+    work = written_out(circuit).copy()
     work.global_phase = 0
     try:
         # right for every input state: an idle qubit is no clean ancilla, the circuit may be a part of a larger one

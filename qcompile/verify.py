@@ -21,7 +21,9 @@ from qcompile.circuit import (
     check_mid_circuit,
     final_measurements,
     has_mid_circuit_operations,
+    is_homemade,
     read_circuit,
+    written_out,
 )
 from qcompile.device import Device
 from qcompile.errors import MissingExtraError, NotEquivalentError, NotExecutableError, VerificationError
@@ -34,7 +36,6 @@ SIMULATED_QUBITS = 12
 QCEC_DEADLINE = 120.0  # s
 _TOLERANCE = 1e-7  # distance of the two final states; rounding of 10^4 gates stays below 1e-9
 _ANGLE_SLACK = 1e-9  # rad
-_DEEPEST = 64  # definitions inside definitions
 
 
 def assert_executable(circuit: QuantumCircuit, device: Device) -> None:
@@ -109,7 +110,7 @@ def assert_equivalent(original: CircuitLike, compiled: CompiledCircuit, *, seed:
     Raises: NotEquivalentError: they differ, and by how much. VerificationError: too large, and QCEC could not decide.
         MissingExtraError: more than 12 qubits and mqt.qcec is not installed.
     """
-    virtual = _spelled_out(read_circuit(original))
+    virtual = written_out(read_circuit(original), _is_composite)
     mapped = compiled.compact()
     names = {p.name for p in virtual.parameters}
     if {p.name for p in mapped.parameters} - names:
@@ -133,26 +134,13 @@ def assert_equivalent(original: CircuitLike, compiled: CompiledCircuit, *, seed:
             _compare_by_simulation(_defer(a), _defer(b), start, end, rng)
 
 
-def _spelled_out(circuit: QuantumCircuit, depth: int = 0) -> QuantumCircuit:
-    """The circuit with every instruction that holds resets or measurements, and every time evolution, written out.
+def _is_composite(operation: Operation) -> bool:
+    """What is verified by its definition: what holds resets or measurements, and time evolutions.
 
     A time evolution stands for the product formula that Qiskit synthesizes, not for the exact exponential.
     """
-    if depth > _DEEPEST or not any(_is_composite(i.operation) for i in circuit.data):
-        return circuit
-    flat = circuit.copy_empty_like()
-    for instruction in circuit.data:
-        operation = instruction.operation
-        if _is_composite(operation):
-            flat.compose(operation.definition, instruction.qubits, instruction.clbits, inplace=True)
-        else:
-            flat.append(instruction)
-    return _spelled_out(flat, depth + 1)
-
-
-def _is_composite(operation: Operation) -> bool:
     if operation.name in ideal.standard_gates() or not isinstance(operation, Instruction):
-        return False
+        return is_homemade(operation)
     has_matrix = isinstance(operation, Gate) and hasattr(operation, "__array__")
     is_matrix = has_matrix and not isinstance(operation, PauliEvolutionGate)
     return not is_matrix and operation.definition is not None

@@ -57,14 +57,15 @@ def route(circuit: QuantumCircuit, device: Device, layout: Layout, region: froze
 def _without_final_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[tuple[int, int]]]:
     """The circuit without them, and (qubit, clbit) of each: put back last, so that no SWAP passes a measured qubit."""
     final = final_measurements(circuit)
+    if not final:
+        return circuit, []
     last = {
         clbit: i for i, item in enumerate(circuit.data) if item.operation.name == "measure" for clbit in item.clbits
     }
     dropped = {last[circuit.clbits[clbit]] for clbit in final}
-    body = circuit.copy_empty_like()
-    for i, instruction in enumerate(circuit.data):
-        if i not in dropped:
-            body.append(instruction)
+    body = circuit.copy()
+    for i in sorted(dropped, reverse=True):
+        del body.data[i]
     return body, [(qubit, clbit) for clbit, qubit in sorted(final.items())]
 
 

@@ -11,7 +11,7 @@ import pytest
 from qiskit import QuantumCircuit, QuantumRegister
 from qiskit.circuit import Gate, Parameter
 from qiskit.circuit.library import DiagonalGate, PauliEvolutionGate
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import Operator, SparsePauliOp
 
 from qcompile import (
     CalibrationError,
@@ -252,6 +252,33 @@ def test_gates_of_every_kind_compile_right() -> None:
     circuit.unitary(np.eye(4)[[0, 1, 3, 2]], [1, 2])
     circuit.swap(0, 3)
     assert_equivalent(circuit, compile(circuit, LINE))
+
+
+OWN_ECR = "include {lib};\ngate ecr a, b {{ cx a, b; }}\ngate twice a, b {{ ecr a, b; h a; ecr b, a; }}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OPENQASM 2.0;\n" + OWN_ECR.format(lib='"qelib1.inc"') + "qreg q[2];\necr q[0], q[1];\ntwice q[1], q[0];",
+        "OPENQASM 3.0;\n" + OWN_ECR.format(lib='"stdgates.inc"') + "qubit[2] q;\necr q[0], q[1];\ntwice q[1], q[0];",
+    ],
+)
+def test_own_gate_with_the_name_of_a_library_gate_keeps_its_meaning(text: str) -> None:
+    expected = QuantumCircuit(2)
+    for a, b in ((0, 1), (1, 0)):
+        expected.cx(a, b)
+    expected.h(1)
+    expected.cx(0, 1)
+    compiled = compile(text, Device.from_coupling([(0, 1)]))
+    assert Operator.from_circuit(compiled.circuit).equiv(Operator(expected))
+    assert_equivalent(text, compiled)
+    assert_equivalent(expected, compiled)
+
+
+def test_byte_order_mark_and_includes_in_comments_are_no_trouble() -> None:
+    text = "\ufeff" + HEAD + '// include "mine.inc";\nh q[0];'
+    assert read_circuit(text).count_ops() == {"h": 1}
 
 
 @pytest.mark.parametrize("controls", [3, 4])

@@ -20,7 +20,7 @@ from qiskit.circuit import Barrier, ControlFlowOp, Delay, Instruction, Measure, 
 from qiskit.circuit.exceptions import CircuitError as QiskitCircuitError
 
 from qcompile.device import Device
-from qcompile.errors import CircuitError, NotExecutableError, UnroutableError
+from qcompile.errors import CircuitError, InputError, NotExecutableError, UnroutableError
 from qcompile.ideal import standard_gates
 
 CircuitLike: TypeAlias = Any
@@ -256,6 +256,15 @@ def has_mid_circuit_operations(circuit: QuantumCircuit) -> bool:
     """Whether it holds a reset, or a measurement that is not the last operation on its qubit and clbit."""
     names = [i.operation.name for i in circuit.data]
     return "reset" in names or names.count("measure") != len(final_measurements(circuit))
+
+
+def check_device(device: object) -> None:
+    """Raises InputError where a name or a Qiskit backend is given instead of a Device."""
+    if not isinstance(device, Device):
+        raise InputError(
+            f"device is a {type(device).__name__}. Expected a Device: qcompile.load_device(name or path), "
+            "or Device.from_backend(backend)."
+        )
 
 
 def check_mid_circuit(circuit: QuantumCircuit, device: Device) -> None:

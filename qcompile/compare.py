@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qiskit import QuantumCircuit, transpile
 
-from qcompile.circuit import CircuitLike, check_width, read_circuit, written_out
+from qcompile.circuit import CircuitLike, check_device, check_width, read_circuit, written_out
 from qcompile.compile import compile
 from qcompile.compiled import CompiledCircuit, set_qiskit_layout
 from qcompile.cost import execution_cost
@@ -164,6 +164,7 @@ def compare(
     Raises: as `compile` and `cost`.
     """
     original = written_out(read_circuit(circuit))
+    check_device(device)
     check_width(original, device)
     execution_cost(device, 0.0, shots=shots)  # bad shots are refused before any work
     tell = progress or (lambda _: None)

@@ -22,7 +22,7 @@ from qcompile.candidates import (
     relocations,
     route_placement,
 )
-from qcompile.circuit import CircuitLike, check_mid_circuit, check_width, final_measurements, read_circuit
+from qcompile.circuit import CircuitLike, check_device, check_mid_circuit, check_width, final_measurements, read_circuit
 from qcompile.compiled import CompiledCircuit, set_qiskit_layout
 from qcompile.device import Device
 from qcompile.errors import InputError
@@ -62,6 +62,7 @@ def compile(
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError(f"seed = {seed!r}. Expected a whole number, 0 or more.")
     seed = int(seed)
+    check_device(device)
     original = read_circuit(circuit)
     check_native_gates(device)
     check_width(original, device)

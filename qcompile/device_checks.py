@@ -60,6 +60,10 @@ def check(device: Device) -> None:
             raise CalibrationError(
                 f"{place} names a qubit that is not there. Expected indices from 0 to {len(device.qubits) - 1}."
             )
+        native = device.native_gates
+        arity = 2 if name in native.two_qubit else 1 if name in (*native.one_qubit, *native.virtual) else len(qubits)
+        if len(qubits) != arity:
+            raise CalibrationError(f"{place} does not fit {name}. Expected {arity} qubit(s).")
         if len(set(qubits)) != len(qubits):
             raise CalibrationError(f"{place} is a self loop. Expected distinct qubits; remove the entry.")
         if gate.error is not None:

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter, ParameterExpression
+from qiskit.circuit import Parameter, ParameterExpression, ParameterVector
+from qiskit.exceptions import QiskitError
 
 from qcompile import ideal
 from qcompile.channels import confusion_matrix
-from qcompile.circuit import final_measurements
+from qcompile.circuit import check_device, final_measurements
 from qcompile.device import Device
 from qcompile.errors import CircuitError, NotExecutableError
 from qcompile.fidelity import CAUSES, Operation, state_fidelity
@@ -93,7 +94,7 @@ def parameter_draws(parameters: Sequence[Parameter], values: Values, seed: int, 
     """[draw, parameter] numbers: `values` as one draw, or DRAWS draws uniform in [0, 2 pi) from the seed.
 
     Args:
-        values: by parameter or name, or a sequence in the order of `parameters`.
+        values: by parameter, vector of parameters or name, or a sequence in the order of `parameters`.
     Raises: CircuitError: a missing or unknown parameter, a wrong number of values, a value that is not finite.
     """
     if values is None:
@@ -101,7 +102,12 @@ def parameter_draws(parameters: Sequence[Parameter], values: Values, seed: int, 
             return np.empty((1, 0))
         return np.random.default_rng(seed).uniform(0, 2 * math.pi, (DRAWS, len(parameters)))
     if isinstance(values, Mapping):
-        by_name = {getattr(k, "name", k): v for k, v in values.items()}
+        by_name: dict[Any, Any] = {}
+        for key, value in values.items():
+            if isinstance(key, ParameterVector):
+                by_name |= {p.name: v for p, v in zip(key, np.ravel(value).tolist())}
+            else:
+                by_name[getattr(key, "name", key)] = value
         names = [p.name for p in parameters]
         missing, unknown = [n for n in names if n not in by_name], sorted(set(map(str, by_name)) - set(names))
         if missing or unknown:
@@ -162,6 +168,7 @@ def estimate(circuit: QuantumCircuit, device: Device, values: Values = None, *, 
         values: of its parameters; None: 8 draws uniform in [0, 2 pi) from the seed.
     Raises: NotExecutableError: a gate that the device has no calibration of. CircuitError: bad values.
     """
+    check_device(device)
     if circuit.num_qubits > device.num_qubits:
         raise NotExecutableError(
             f"{circuit.name}: has {circuit.num_qubits} qubits, {device.name} has {device.num_qubits}. "
@@ -246,9 +253,27 @@ def _steps(
 
 def _numbers(value: Any, parameters: Sequence[Parameter], table: NDArray[np.float64]) -> NDArray[np.float64]:
     if isinstance(value, ParameterExpression) and value.parameters:
-        own = [(parameters.index(p), p) for p in value.parameters]
-        return np.array([float(value.bind({p: float(row[k]) for k, p in own}).numeric()) for row in table])
+        return expression_values(value, parameters, table)
     return np.full(len(table), float(value))
+
+
+def expression_values(
+    expression: ParameterExpression, parameters: Sequence[Parameter], table: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[draw] numbers of an expression at [draw, parameter] values.
+
+    Raises: CircuitError: it has no finite real value there.
+    """
+    own = [(parameters.index(p), p) for p in expression.parameters]
+    numbers = np.empty(len(table))
+    for d, row in enumerate(table):
+        point = {p: float(row[k]) for k, p in own}
+        try:
+            numbers[d] = float(expression.bind(point).numeric())
+        except (ArithmeticError, ValueError, TypeError, QiskitError) as error:
+            at = ", ".join(f"{p.name} = {v:g}" for p, v in point.items())
+            raise CircuitError(f"angle {expression} at {at}: {error}. Expected a finite real number.") from error
+    return numbers
 
 
 def _hellinger(

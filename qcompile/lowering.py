@@ -25,6 +25,7 @@ from qiskit.transpiler.passes import (
 
 from qcompile.circuit import written_out
 from qcompile.errors import CircuitError
+from qcompile.estimate import expression_values
 
 ONE_QUBIT_BASIS = ("id", "x", "y", "z", "h", "s", "sdg", "t", "tdg", "sx", "sxdg", "p", "u", "rx", "ry", "rz")
 _BASIS = [*ONE_QUBIT_BASIS, "cx", "measure", "reset", "delay"]
@@ -81,9 +82,7 @@ class Lowered:
         """[draw, slot] numbers for [draw, parameter] values."""
         out = np.empty((len(values), len(self.expressions)))
         for i, expression in enumerate(self.expressions):
-            own = [(self.parameters.index(p), p) for p in expression.parameters]
-            for d, row in enumerate(values):
-                out[d, i] = float(expression.bind({p: float(row[k]) for k, p in own}).numeric())
+            out[:, i] = expression_values(expression, self.parameters, values)
         return out
 
     def expression(self, angle: Angle) -> float | ParameterExpression:

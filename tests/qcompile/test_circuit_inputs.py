@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit, QuantumRegister
-from qiskit.circuit import Gate, Parameter
+from qiskit.circuit import Gate, Parameter, ParameterVector
 from qiskit.circuit.library import DiagonalGate, PauliEvolutionGate
 from qiskit.quantum_info import Operator, SparsePauliOp
 
@@ -23,8 +24,10 @@ from qcompile import (
     UnroutableError,
     assert_equivalent,
     assert_executable,
+    compare,
     compile,
     cost,
+    estimate,
     load_device,
 )
 from qcompile.circuit import read_circuit
@@ -317,6 +320,34 @@ def test_a_time_evolution_is_verified_as_the_product_formula_that_it_compiles_to
     circuit = QuantumCircuit(3)
     circuit.append(PauliEvolutionGate(SparsePauliOp(["XXI", "IZZ", "IYI"]), Parameter("t")), [2, 0, 1])
     assert_equivalent(circuit, compile(circuit, LINE))
+
+
+def test_values_by_vector_are_those_of_its_elements() -> None:
+    angles, single = ParameterVector("v", 2), Parameter("a")
+    circuit = QuantumCircuit(2)
+    circuit.ry(angles[0] * single, 0)
+    circuit.rx(angles[1], 1)
+    by_vector = compile(circuit, LINE, values={angles: [0.1, 0.2], single: 0.3})
+    assert by_vector.estimate == compile(circuit, LINE, values={"v[0]": 0.1, "v[1]": 0.2, "a": 0.3}).estimate
+    with pytest.raises(CircuitError, match=r"lack \['v\[1\]'\]"):
+        compile(circuit, LINE, values={angles: [0.1], single: 0.3})
+
+
+def test_angle_without_a_value_at_the_given_point_is_refused() -> None:
+    circuit = QuantumCircuit(1)
+    circuit.rx(1 / Parameter("a"), 0)
+    with pytest.raises(CircuitError, match="a = 0"):
+        compile(circuit, LINE, values=[0.0])
+
+
+@pytest.mark.parametrize("device", ["ibm_manila", None])
+def test_what_is_no_device_is_refused_with_the_way_out(device: Any) -> None:
+    with pytest.raises(InputError, match="load_device"):
+        compile(QuantumCircuit(1), device)
+    with pytest.raises(InputError, match="load_device"):
+        estimate(QuantumCircuit(1), device)
+    with pytest.raises(InputError, match="load_device"):
+        compare(QuantumCircuit(1), device)
 
 
 def test_numpy_integers_are_whole_numbers() -> None:

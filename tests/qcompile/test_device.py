@@ -140,6 +140,12 @@ def test_impossible_device_is_refused_however_it_is_made(change: dict, rule: str
         small(**change)
 
 
+@pytest.mark.parametrize("key", [("cx", (0,)), ("sx", (0, 1))])
+def test_gate_on_the_wrong_number_of_qubits_is_refused(key: tuple) -> None:
+    with pytest.raises(CalibrationError, match="does not fit"):
+        small(gates={**small().gates, key: Gate(0.01, 1e-7)})
+
+
 def test_age_is_counted_from_the_calibration() -> None:
     assert small().age(datetime(2025, 1, 3, tzinfo=UTC)) == timedelta(days=1)
 

@@ -1,7 +1,7 @@
 """`qtrain`: train, resume, evaluate, cost, status, report.
 
-Exit code 0: done; 1: failed by an outside cause (or stopped by Ctrl-C); 2: bad input or usage. With --json standard
-output is one JSON object and nothing else; progress, warnings and errors go to standard error.
+Exit code 0: done; 1: failed by an outside cause; 2: bad input or usage; 130: stopped by Ctrl-C or SIGTERM. With --json
+standard output is one JSON object and nothing else; progress, warnings and errors go to standard error.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from qcompile.errors import QonchipError
 
-DONE, FAILED, BAD_INPUT = 0, 1, 2
+DONE, FAILED, STOPPED = 0, 1, 130
 
 # option, section, key, type, choices, help
 OPTIONS: tuple[tuple[str, str, str, type, tuple[str, ...] | None, str], ...] = (
@@ -60,10 +61,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.simplefilter("default")
             warnings.showwarning = _show_warning
             result, text = COMMANDS[options.command](options)
+        print(json.dumps(result, allow_nan=False) if options.json else text, flush=True)
     except QonchipError as error:
         return _fail("\n".join([str(error), *getattr(error, "__notes__", [])]), error.exit_code)
     except KeyboardInterrupt as error:
-        return _fail(str(error) or "stopped.", FAILED)
+        return _fail(str(error) or "stopped.", STOPPED)
+    except BrokenPipeError:  # whoever read our output has gone
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        notes = getattr(error, "__notes__", [])
+        return _fail("\n".join([f"{error.filename or 'output'}: {error.strerror or error}.", *notes]), FAILED)
     except Exception as error:
         if os.environ.get("QTRAIN_TRACEBACK"):
             traceback.print_exc()
@@ -73,7 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     finally:
         signal.signal(signal.SIGTERM, before)
-    print(json.dumps(result) if options.json else text)
     return DONE
 
 

@@ -213,12 +213,32 @@ def test_ctrl_c_and_sigterm_end_with_a_checkpoint_and_a_message(capsys, monkeypa
         return real(*args, **kwargs)
 
     monkeypatch.setattr(train, "train_step", killed)
-    _, error = answer(capsys, ["train", "--data", table, *SMALL, "--run-dir", tmp_path / "run"], code=1)
+    _, error = answer(capsys, ["train", "--data", table, *SMALL, "--run-dir", tmp_path / "run"], code=130)
     assert "stopped. 2 of 4 steps are kept" in error
     monkeypatch.undo()
     resumed, _ = answer(capsys, ["resume", tmp_path / "run", "--json"])
     whole, _ = answer(capsys, ["train", "--data", table, *SMALL, "--json"])
     assert resumed["weights_sha256"] == whole["weights_sha256"]
+
+
+def test_a_reader_that_has_gone_is_no_traceback(capsys, table, tmp_path):
+    trained(capsys, table, tmp_path)
+    code = "import sys; from qtrain.cli import main; sys.exit(main(sys.argv[1:]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "status", str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        error = process.stderr.read()
+    assert (process.returncode, error) == (1, b"")
+
+
+def test_a_file_that_may_not_be_used_is_an_outside_cause(capsys, monkeypatch, table, tmp_path):
+    def denied(*_):
+        raise PermissionError(13, "Permission denied", "run/lock")
+
+    monkeypatch.setattr("qtrain.run._lock", denied)
+    _, error = answer(capsys, ["train", "--data", table, *SMALL, "--run-dir", tmp_path / "run"], code=1)
+    assert error == "qtrain: run/lock: Permission denied.\n"
 
 
 def test_a_bug_is_one_message_and_exit_code_1(capsys, monkeypatch):

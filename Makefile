@@ -25,6 +25,8 @@ test-all: lint
 
 bench: $(READY)
 	$(PYTEST) -m benchmark -s -p no:cacheprovider tests/benchmarks
+	$(BIN)/python tests/benchmarks/mapped_fidelity.py
+	$(BIN)/python tests/benchmarks/digits_accuracy.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

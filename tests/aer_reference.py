@@ -8,10 +8,10 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Delay, Parameter
 from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.providers import BackendV2, Options
-from qiskit.quantum_info import Statevector
+from qiskit.quantum_info import Kraus, Statevector, SuperOp
 from qiskit.transpiler import InstructionProperties, QubitProperties, Target
 from qiskit_aer import AerSimulator
-from qiskit_aer.noise import NoiseModel
+from qiskit_aer.noise import NoiseModel, QuantumError
 
 from qcompile import CompiledCircuit, Device
 
@@ -56,6 +56,16 @@ def noise_model(device: Device, active: tuple[int, ...]) -> NoiseModel:
         target.add_instruction(library[name], props)
     target.add_instruction(Delay(Parameter("t")), {(i,): InstructionProperties() for i in range(len(active))})
     return NoiseModel.from_backend(_SubBackend(target), readout_error=False, thermal_relaxation=True)
+
+
+def in_one_piece(noise: NoiseModel) -> NoiseModel:
+    """The same model with each error as one Kraus map: as it runs, Aer drops error terms of probability below 1e-10."""
+    whole = NoiseModel(basis_gates=noise.basis_gates)
+    for name, errors in noise._local_quantum_errors.items():
+        for qubits, error in errors.items():
+            whole.add_quantum_error(QuantumError(Kraus(SuperOp(error))), name, qubits)
+    whole._custom_noise_passes = noise._custom_noise_passes
+    return whole
 
 
 def density_matrix(compiled: CompiledCircuit) -> NDArray[np.complex128]:

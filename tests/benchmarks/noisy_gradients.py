@@ -24,25 +24,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 from qiskit import QuantumCircuit
-from qiskit.circuit import Delay, Parameter
-from qiskit.circuit.library import get_standard_gate_name_mapping
-from qiskit.providers import BackendV2, Options
-from qiskit.quantum_info import Kraus, SuperOp
-from qiskit.transpiler import InstructionProperties, QubitProperties, Target
+from qiskit.circuit import Parameter
 from qiskit_aer import AerSimulator
-from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
+from qiskit_aer.noise import NoiseModel, ReadoutError
 
 import qtrain
 from qcompile.calibration import load_device
 from qcompile.compiled import compact
-from qcompile.device import Device
 from qcompile.schedule import pad
 from qtrain import ansatze, encoders
 from qtrain.noise import measured_circuit
+from tests.aer_reference import in_one_piece, noise_model
 
 KEY = (0, 0, 0)
 SHIFTS = np.array([np.pi / 2, -np.pi / 2])
@@ -75,46 +74,6 @@ class Problem:
         return lambda: executor.shifted_expectations(self.program, self.angles, self.slots, SHIFTS, key=KEY)
 
 
-class _ActiveQubits(BackendV2):
-    """The device's active qubits as a Qiskit backend, for Aer to make its noise model of."""
-
-    def __init__(self, device: Device, active: tuple[int, ...]) -> None:
-        super().__init__(name=device.name)
-        position = {p: i for i, p in enumerate(active)}
-        times = [device.qubits[p].relaxation for p in active]
-        self._target = Target(
-            num_qubits=len(active),
-            dt=device.timing.dt,
-            qubit_properties=[QubitProperties(t1=t1, t2=t2, frequency=5e9) for t1, t2 in times],
-        )
-        library = get_standard_gate_name_mapping()
-        entries: dict[str, dict[tuple[int, ...], InstructionProperties]] = {}
-        for (name, qubits), gate in device.gates.items():
-            known = name in library and name not in ("delay", "measure", "reset")
-            if known and set(qubits) <= set(position) and device.is_live(name, qubits):
-                place = tuple(position[q] for q in qubits)
-                entries.setdefault(name, {})[place] = InstructionProperties(gate.duration, gate.error)
-        for name, properties in entries.items():
-            self._target.add_instruction(library[name], properties)
-        anywhere = {(i,): InstructionProperties() for i in range(len(active))}
-        self._target.add_instruction(Delay(Parameter("t")), anywhere)
-
-    @property
-    def target(self) -> Target:
-        return self._target
-
-    @property
-    def max_circuits(self) -> None:
-        return None
-
-    @classmethod
-    def _default_options(cls) -> Options:
-        return Options()
-
-    def run(self, run_input: Any, **options: Any) -> Any:
-        raise NotImplementedError
-
-
 class AerGradient:
     """The same shifted circuits, by Aer: one circuit, 2 x weights x batch parameter binds."""
 
@@ -126,22 +85,13 @@ class AerGradient:
         self.basis = problem.program.measurement.bases[0]
         padded = pad(measured_circuit(compiled, self.basis), device)
         self.circuit = compact(padded, active)
-        noise = NoiseModel.from_backend(_ActiveQubits(device, active), temperature=0, readout_error=False)
+        noise = noise_model(device, active)
         for i, p in enumerate(active):
             readout = device.qubits[p].readout
             if readout is not None:
                 up, down = readout.p1_given_0, readout.p0_given_1
                 noise.add_readout_error(ReadoutError([[1 - up, up], [down, 1 - down]]), [i])
         self.noise = noise
-
-    def whole_noise(self) -> NoiseModel:
-        """The same model with each error as one Kraus map: Aer drops error terms of probability below 1e-10."""
-        whole = NoiseModel(basis_gates=self.noise.basis_gates)
-        for name, errors in self.noise._local_quantum_errors.items():
-            for qubits, error in errors.items():
-                whole.add_quantum_error(QuantumError(Kraus(SuperOp(error))), name, qubits)
-        whole._custom_noise_passes = self.noise._custom_noise_passes
-        return whole
 
     def binds(self, rows: int, weights: int) -> dict[Parameter, list[float]]:
         """[weight, shift, row] points, flat."""
@@ -214,7 +164,7 @@ def measure(device: str, batch: int, shots: int, repeats: int) -> dict[str, Any]
     sampled = problem.ours(qtrain.NoisySimulator(problem.device, shots=shots))
     exact = problem.ours(problem.exact)
     aer = AerGradient(problem)
-    expected = aer.exact(2, 2, aer.whole_noise())  # warms Aer up, and holds both to the same numbers
+    expected = aer.exact(2, 2, in_one_piece(aer.noise))  # warms Aer up, and holds both to the same numbers
     slots = [int(problem.program.slots_of(k)[0]) for k in range(2)]
     signs = [problem.program.A[slot, k] for k, slot in enumerate(slots)]
     found = exact()[:2, [int(np.flatnonzero(problem.slots == s)[0]) for s in slots]].transpose(1, 2, 0, 3)

@@ -10,78 +10,24 @@ import math
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
-from qiskit.circuit import Delay, Parameter, ParameterVector
-from qiskit.circuit.library import get_standard_gate_name_mapping
-from qiskit.providers import BackendV2, Options
-from qiskit.quantum_info import Kraus, SparsePauliOp, SuperOp
-from qiskit.transpiler import InstructionProperties, QubitProperties, Target
+from qiskit.circuit import ParameterVector
+from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
-from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
+from qiskit_aer.noise import ReadoutError
 
 from qcompile.calibration import load_device
 from qcompile.compiled import compact
 from qcompile.schedule import pad
 from qtrain.executors.noisy import NoisySimulator
 from qtrain.noise import measured_circuit
+from tests.aer_reference import in_one_piece, noise_model
 
 CHIPS = ("ibm_manila", "ibm_jakarta", "ibm_guadalupe", "ibm_torino")
 KEY = (0, 0, 0)
 
 
-class ActiveQubits(BackendV2):
-    """The active qubits of a device as a Qiskit backend, gates and relaxation as calibrated."""
-
-    def __init__(self, device, active):
-        super().__init__(name=device.name)
-        index = {p: i for i, p in enumerate(active)}
-        times = [device.qubits[p].relaxation for p in active]
-        self._target = Target(
-            num_qubits=len(active),
-            dt=device.timing.dt,
-            qubit_properties=[QubitProperties(t1=a, t2=b, frequency=5e9) for a, b in times],
-        )
-        library = get_standard_gate_name_mapping()
-        entries = {}
-        for (name, qubits), gate in device.gates.items():
-            if name in library and set(qubits) <= set(index) and device.is_live(name, qubits):
-                place = tuple(index[q] for q in qubits)
-                entries.setdefault(name, {})[place] = InstructionProperties(gate.duration, gate.error)
-        for name in ("delay", "measure", "reset"):
-            entries.pop(name, None)
-        for name, properties in entries.items():
-            self._target.add_instruction(library[name], properties)
-        self._target.add_instruction(Delay(Parameter("t")), {(i,): InstructionProperties() for i in range(len(active))})
-
-    @property
-    def target(self):
-        return self._target
-
-    @property
-    def max_circuits(self):
-        return None
-
-    @classmethod
-    def _default_options(cls):
-        return Options()
-
-    def run(self, run_input, **options):
-        raise NotImplementedError
-
-
-def in_one_piece(noise):
-    """The same noise model with each error as one Kraus map."""
-    whole = NoiseModel(basis_gates=noise.basis_gates)
-    for name, errors in noise._local_quantum_errors.items():
-        for qubits, error in errors.items():
-            whole.add_quantum_error(QuantumError(Kraus(SuperOp(error))), name, qubits)
-    whole._custom_noise_passes = noise._custom_noise_passes
-    return whole
-
-
 def aer_noise(program):
-    return NoiseModel.from_backend(
-        ActiveQubits(program.compiled.device, program.compiled.active_qubits), temperature=0, readout_error=False
-    )
+    return noise_model(program.compiled.device, program.compiled.active_qubits)
 
 
 def bound_circuit(program, values, basis):

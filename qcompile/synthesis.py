@@ -11,7 +11,7 @@ import cmath
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,8 @@ from qiskit.circuit.library import CXGate, RZGate, SXGate, XGate
 from qiskit.synthesis import TwoQubitBasisDecomposer
 
 from qcompile.absorption import RoutedOperation
-from qcompile.device import ENTANGLING, Device
+from qcompile.channels import average_fidelity, gate_noise
+from qcompile.device import ENTANGLING, Device, GateKey
 from qcompile.errors import CalibrationError
 from qcompile.ideal import gate_matrix, standard_gates
 from qcompile.lowering import Angle, Lowered
@@ -148,7 +149,7 @@ class _Synthesizer:
         wire.multiply(_SX.conj().T)
 
     def _cx(self, control: int, target: int) -> None:
-        name, pair = self.device.graph.edges[control, target]["gate"]
+        name, pair = cheapest_native(self.device, control, target)
         before, after = _cx_from(name, pair == (control, target))
         for q, matrix in zip(pair, before):
             if matrix is not None:
@@ -241,6 +242,28 @@ def _matrix(name: str, params: tuple[Any, ...]) -> Unitary:
 
 
 _Pair = tuple[Unitary | None, Unitary | None]
+
+
+@lru_cache(maxsize=65536)
+def cheapest_native(device: Device, control: int, target: int) -> GateKey:
+    """The live native gate that makes a CX at the lowest price: its own infidelity and the pulses around it.
+
+    A coupler may have several gates, and each in both directions: a CX turned round costs four pulses, so the direction
+    that is asked for wins where the errors are alike.
+    """
+    offers = []
+    for name in sorted(set(ENTANGLING).intersection(device.native_gates.two_qubit)):
+        for pair in ((control, target), (target, control)):
+            if not device.is_live(name, pair):
+                continue
+            price = 1 - average_fidelity(gate_noise(device, name, pair)[0])
+            for side in _cx_from(name, pair == (control, target)):
+                for q, matrix in zip(pair, side):
+                    if matrix is not None:
+                        price += 1 - average_fidelity(gate_noise(device, "sx", (q,))[0])
+            offers.append((price, pair != (control, target), name, pair))
+    _, _, name, pair = min(offers)
+    return name, pair
 
 
 @cache

@@ -214,3 +214,27 @@ def test_live_graph_of_every_stored_device_is_what_its_gates_say() -> None:
             if name in device.native_gates.two_qubit and alive and all(device.qubits[q].usable for q in pair):
                 expected.add_edge(*pair)
         assert set(map(frozenset, device.graph.edges)) == set(map(frozenset, expected.edges))
+
+
+def test_both_directions_of_a_coupler_are_used_as_they_come() -> None:
+    """Turning a CX round would cost four pulses; where both ways are calibrated alike none is needed."""
+    circuit = QuantumCircuit(2)
+    circuit.cx(0, 1)
+    circuit.cx(1, 0)
+    compiled = compile(circuit, Device.from_coupling([(0, 1)]))
+    assert compiled.circuit.count_ops() == {"cx": 2}
+
+
+def test_a_much_worse_direction_is_not_used() -> None:
+    device = Device.from_coupling([(0, 1)])
+    gates = dict(device.gates)
+    gates["cx", (0, 1)] = qcompile.Gate(0.1, 3e-7)
+    lopsided = Device(
+        device.name, device.vendor, device.calibrated_at, device.qubits, gates, device.native_gates, device.timing
+    )
+    circuit = QuantumCircuit(2)
+    circuit.cx(0, 1)
+    compiled = compile(circuit, lopsided)
+    used = [i for i in compiled.circuit.data if i.operation.name == "cx"]
+    assert [tuple(compiled.circuit.find_bit(q).index for q in i.qubits) for i in used] == [(1, 0)]
+    assert_equivalent(circuit, compiled)

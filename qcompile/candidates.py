@@ -40,18 +40,22 @@ class Problem:
     """What is compiled.
 
     Attributes:
-        circuit: lowered.
+        circuits: lowered; the first as written, the others with commuting gates in other orders.
         slots: placeholder parameter -> slot number.
         slot_values: [draw, slot] numbers to judge candidates at, rad.
         device: the chip.
         measured: virtual qubits that are measured at the end; all of them if none is, as something will be read.
     """
 
-    circuit: QuantumCircuit
+    circuits: tuple[QuantumCircuit, ...]
     slots: dict[Parameter, int]
     slot_values: NDArray[np.float64]
     device: Device
     measured: tuple[int, ...]
+
+    def order(self, trial: int) -> QuantumCircuit:
+        """The circuit that a trial works on."""
+        return self.circuits[trial % len(self.circuits)]
 
 
 @dataclass(frozen=True)
@@ -116,11 +120,12 @@ def route_placement(problem: Problem, placement: Placement, seed: int, routes: i
     plans = []
     for number in range(routes):
         trial = ROUTES * seed + number
-        routed = sabre.route(problem.circuit, problem.device, placement.layout, placement.region, trial)
+        circuit = problem.order(seed + number)  # at first the one that the placement was made for
+        routed = sabre.route(circuit, problem.device, placement.layout, placement.region, trial)
         circuits = [routed.circuit] if problem.slots else [routed.circuit, merge_blocks(routed.circuit)]
         plans += [
-            Plan(tuple(read_operations(circuit)), placement.layout, dict(routed.moves), routed.swaps)
-            for circuit in circuits
+            Plan(tuple(read_operations(mapped)), placement.layout, dict(routed.moves), routed.swaps)
+            for mapped in circuits
         ]
         if not routed.swaps:
             break  # other trials would only find the same

@@ -22,7 +22,16 @@ from qcompile.candidates import (
     relocations,
     route_placement,
 )
-from qcompile.circuit import CircuitLike, check_device, check_mid_circuit, check_width, final_measurements, read_circuit
+from qcompile.circuit import (
+    CircuitLike,
+    check_device,
+    check_mid_circuit,
+    check_width,
+    final_measurements,
+    read_circuit,
+    written_out,
+)
+from qcompile.commuting import has_freedom, reordered
 from qcompile.compiled import CompiledCircuit, set_qiskit_layout
 from qcompile.device import Device
 from qcompile.errors import InputError
@@ -38,6 +47,8 @@ ROUNDS = {"fast": 1, "normal": 4, "best": 16}
 """Rounds of candidates by effort."""
 
 _METHODS_A_ROUND = (sabre.place, region.place, sabre.place, region.place)
+_ORDERS = 16  # orders of commuting gates that are tried
+_REORDERED = 2_000  # operations; a longer circuit is routed as it is written
 _OPERATIONS = 60_000  # a circuit of more than a few thousand operations gets fewer rounds, methods and relocations
 
 
@@ -66,12 +77,16 @@ def compile(
     original = read_circuit(circuit)
     check_native_gates(device)
     check_width(original, device)
-    lowered = lower(with_delays_in_seconds(original, device))
+    written = written_out(with_delays_in_seconds(original, device))
+    lowered = lower(written)
     check_mid_circuit(lowered.circuit, device)
     draws = parameter_draws(lowered.parameters, values, seed, original.name)
     reduced = cancel_pairs(lowered.circuit)
     measured = tuple(final_measurements(reduced).values()) or tuple(range(reduced.num_qubits))
-    problem = Problem(reduced, lowered.slots, lowered.slot_values(draws), device, measured)
+    orders = [reduced]
+    if has_freedom(written) and reduced.size() <= _REORDERED:
+        orders += [cancel_pairs(lower(reordered(written, k), lowered).circuit) for k in range(1, _ORDERS)]
+    problem = Problem(tuple(orders), lowered.slots, lowered.slot_values(draws), device, measured)
     breadth = max(1, _OPERATIONS // max(reduced.size(), 1))
     best = best_of([_round(problem, seed, number, breadth) for number in range(min(ROUNDS[effort], breadth))])
 
@@ -100,5 +115,5 @@ def _placements(problem: Problem, seed: int, number: int, breadth: int) -> Itera
     if number == 0:
         methods += [trivial.place, subgraph.place]
     for i, method in enumerate(methods):
-        for placement in method(problem.circuit, problem.device, first + i):
+        for placement in method(problem.order(first + i), problem.device, first + i):
             yield first + i, placement

@@ -94,9 +94,11 @@ class Lowered:
         return total + angle.constant if angle.constant != 0.0 else total
 
 
-def lower(circuit: QuantumCircuit) -> Lowered:
+def lower(circuit: QuantumCircuit, like: Lowered | None = None) -> Lowered:
     """Lowers a checked circuit.
 
+    Args:
+        like: the same gates lowered in another order; the slots are numbered as there.
     Raises: CircuitError: a gate that Qiskit cannot synthesize into one-qubit gates and CX.
     """
     parameters = tuple(circuit.parameters)
@@ -109,9 +111,9 @@ def lower(circuit: QuantumCircuit) -> Lowered:
         raise CircuitError(
             f"{circuit.name}: cannot be lowered to one-qubit gates and CX: {str(error).splitlines()[0]}"
         ) from error
-    slots: dict[Parameter, int] = {}
-    by_expression: dict[ParameterExpression, Parameter] = {}
-    expressions: list[ParameterExpression] = []
+    slots: dict[Parameter, int] = dict(like.slots) if like else {}
+    expressions: list[ParameterExpression] = list(like.expressions) if like else []
+    by_expression = {expressions[number]: placeholder for placeholder, number in slots.items()}
     lowered = QuantumCircuit(*circuit.qregs, *circuit.cregs, name=circuit.name)
     for bit in (*circuit.qubits, *circuit.clbits):
         if bit not in lowered.qubits and bit not in lowered.clbits:

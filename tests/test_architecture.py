@@ -20,7 +20,7 @@ TIERS = (
     ("device", "device_checks"),
     ("calibration", "schema", "repairs", "vendors", "layout", "circuit", "ideal", "channels"),
     ("schedule",),
-    ("fidelity", "estimate", "lowering"),
+    ("fidelity", "estimate", "lowering", "commuting"),
     ("placement", "routing", "absorption", "synthesis"),
     ("compiled", "candidates", "cost", "verify"),
     ("compile",),

@@ -108,7 +108,7 @@ def state_fidelity(operations: Sequence[Operation], device: Device, virtual_at: 
         kind, first, second, unitary, form, angle, decay, dephase,
         tables[1].unitaries, tables[1].forms, tables[2].unitaries, tables[2].forms, max(len(where), 1),
     )  # fmt: skip
-    survived = np.exp(logs.sum(axis=1))
+    survived = np.minimum(np.exp(logs.sum(axis=1)), 1.0)  # perfect channels may round to a little above 1
     floor = -math.expm1(log_depolarizing) / 2.0 ** len(virtual_at)
     mean = -logs.mean(axis=0)
     loss = dict.fromkeys(CAUSES, 0.0)

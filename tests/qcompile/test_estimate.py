@@ -223,3 +223,22 @@ def test_parameter_named_like_another_is_no_trouble() -> None:
     circuit.rx(2 * Parameter("slot1") + 1, 0)
     compiled = compile(circuit, load_device("ibm_manila"))
     qcompile.assert_equivalent(circuit, compiled)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_fidelity_of_gates_that_harm_nothing_does_not_round_above_one(seed: int) -> None:
+    """Relaxation leaves |0> alone; sums of rounded products came out at 1 + 2e-16 here (seed 3)."""
+    rng = np.random.default_rng(seed)
+    t1 = float(rng.uniform(1e-5, 3e-4))
+    t2 = t1 * float(rng.uniform(0.3, 2))
+    pulse = float(rng.uniform(1e-8, 1e-7))
+    device = Device.from_coupling(
+        [(0, 1)], one_qubit_error=0, two_qubit_error=0, t1=t1, t2=t2, one_qubit_duration=pulse
+    )
+    circuit = QuantumCircuit(2)
+    for _ in range(5):
+        circuit.id(0)
+    circuit.cx(0, 1)
+    found = estimate(circuit, device).state_fidelity
+    assert found <= 1
+    assert found == pytest.approx(1, abs=1e-9)

@@ -15,14 +15,15 @@ from qiskit.circuit import Parameter
 
 from qcompile.absorption import RoutedOperation, read_operations
 from qcompile.device import Device
-from qcompile.estimate import NativeStep, Score, score
+from qcompile.estimate import Score, score
+from qcompile.fidelity.program import NativeStep
 from qcompile.layout import Layout
 from qcompile.lowering import merge_blocks
 from qcompile.placement.base import Placement
 from qcompile.placement.region import idle_rate
 from qcompile.placement.subgraph import edge_table, embeddings
 from qcompile.routing import sabre
-from qcompile.schedule import as_late_as_possible, delay_seconds, idle_windows
+from qcompile.schedule import Held, delay_seconds, find_windows, start_times
 from qcompile.synthesis import NativeOperation, synthesize
 
 _EMBEDDINGS = 2000  # places looked at for one routed circuit
@@ -202,12 +203,11 @@ def _loads(steps: Sequence[NativeStep]) -> tuple[dict[int, int], dict[int, float
     for step in steps:
         if step.name in ("sx", "x"):
             pulses[step.qubits[0]] = pulses.get(step.qubits[0], 0) + 1
-    qubits, durations = [s.qubits for s in steps], [s.duration for s in steps]
-    start, total = as_late_as_possible(qubits, durations)
-    waiting: dict[int, float] = {}
-    for window in idle_windows(qubits, durations, start, total, [s.name for s in steps]):
-        waiting[window.qubit] = waiting.get(window.qubit, 0.0) + window.duration
-    return pulses, waiting
+    held = Held.of([s.qubits for s in steps])
+    durations = np.array([s.duration for s in steps])
+    start, total = start_times(held, durations)
+    windows = find_windows(held, durations, start, total, [s.name for s in steps])
+    return pulses, dict(enumerate(np.bincount(windows.qubit, windows.duration).tolist()))
 
 
 def cheapest(moved: Sequence[tuple[float, Plan]], count: int) -> list[Plan]:

@@ -18,8 +18,9 @@ from qcompile.channels import confusion_matrix
 from qcompile.circuit import check_device, final_measurements
 from qcompile.device import Device
 from qcompile.errors import CircuitError, NotExecutableError
-from qcompile.fidelity import CAUSES, Operation, state_fidelity
-from qcompile.schedule import as_late_as_possible, idle_windows, instruction_durations
+from qcompile.fidelity.program import CAUSES, NativeStep, noisy_program
+from qcompile.fidelity.tiers import state_fidelity
+from qcompile.schedule import Held, instruction_durations, start_times
 
 DRAWS = 8
 """Parameter draws of an estimate where the parameters are not bound: uniform in [0, 2 pi)."""
@@ -62,15 +63,6 @@ class Estimate:
     spread: float = 0.0
     draws: int = 1
     dead_gates: tuple[str, ...] = field(default=())
-
-
-class NativeStep(NamedTuple):
-    """One instruction on physical qubits with its numbers: params[k] is a [draw] array, duration in s."""
-
-    name: str
-    qubits: tuple[int, ...]
-    params: tuple[NDArray[np.float64], ...]
-    duration: float
 
 
 @dataclass(frozen=True)
@@ -136,27 +128,15 @@ def score(steps: Sequence[NativeStep], device: Device, virtual_at: Sequence[int]
         virtual_at: physical qubits of the virtual ones at the end.
         measured: physical qubits whose readout counts.
     """
-    names, qubits = [s.name for s in steps], [s.qubits for s in steps]
-    durations = [s.duration for s in steps]
-    start, total = as_late_as_possible(qubits, durations)
-    behind: dict[int, list[Operation]] = {}
-    for window in idle_windows(qubits, durations, start, total, names):
-        behind.setdefault(window.after, []).append(Operation("idle", (window.qubit,), (), window.duration))
-    last = {q: i for i, s in enumerate(steps) if s.name != "barrier" for q in s.qubits}
-    operations: list[Operation] = []
-    for i, step in enumerate(steps):
-        if step.name == "delay":
-            operations.append(Operation("idle", step.qubits, (), step.duration))
-        elif step.name != "barrier" and not (step.name == "measure" and last[step.qubits[0]] == i):
-            operations.append(Operation(step.name, step.qubits, step.params))
-        operations += behind.get(i, ())
-    draws = max([len(p) for s in steps for p in s.params], default=1)
-    survived = state_fidelity(operations, device, virtual_at, draws)
+    program = noisy_program(steps, device, virtual_at)
+    survived = state_fidelity(program, "product")
     readout = [device.qubits[q].readout for q in measured]
     success = math.prod(1 - r.error for r in readout if r is not None)
-    loss = dict(survived.loss)
+    loss = dict.fromkeys(CAUSES, 0.0)
+    for e, v in zip(program.element.tolist(), survived.losses.tolist()):
+        loss[program.elements[e].cause] += v
     loss["readout"] = -math.log(max(success, 1e-300))
-    return Score(survived.fidelity, success, loss, total)
+    return Score(survived.fidelity, success, loss, program.duration)
 
 
 def estimate(circuit: QuantumCircuit, device: Device, values: Values = None, *, seed: int = 0) -> Estimate:
@@ -199,7 +179,7 @@ def complete(
         share = dict.fromkeys(CAUSES, 0.0)
         first = dead_steps[0]
         share["readout" if first.name == "measure" else "two_qubit" if len(first.qubits) == 2 else "one_qubit"] = 1.0
-        total = as_late_as_possible([s.qubits for s in steps], [s.duration for s in steps])[1]
+        total = start_times(Held.of([s.qubits for s in steps]), np.array([s.duration for s in steps]))[1]
         return Estimate(0.0, 0.0, 0.0, share, total, two_qubit, swaps, circuit.depth(), dead_gates=dead)
     found = score(steps, device, virtual_at, measured)
     success = found.readout

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
+import numba
+import numpy as np
+from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Delay, ParameterExpression
 
@@ -107,52 +111,99 @@ def with_delays_in_seconds(circuit: QuantumCircuit, device: Device) -> QuantumCi
     return converted
 
 
-def as_late_as_possible(qubits: Sequence[Sequence[int]], durations: Sequence[float]) -> tuple[list[float], float]:
-    """Start times of instructions given in order by the qubits they hold, and the total duration; s."""
-    free: dict[int, float] = {}
-    ends = [0.0] * len(durations)
-    for i in range(len(durations) - 1, -1, -1):
-        held = qubits[i]
-        at = 0.0
-        for q in held:
-            t = free.get(q, 0.0)
-            at = max(at, t)
-        for q in held:
-            free[q] = at + durations[i]
-        ends[i] = at
-    total = max(free.values(), default=0.0)
-    return [max(total - end - d, 0.0) for end, d in zip(ends, durations)], total
+class Held(NamedTuple):
+    """Which qubits each instruction holds, packed for the kernels: instruction i holds qubits[offsets[i]:offsets[i+1]]."""
+
+    offsets: NDArray[np.int64]
+    qubits: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, qubits: Sequence[Sequence[int]]) -> Held:
+        """Packs one sequence of qubits an instruction."""
+        offsets = np.zeros(len(qubits) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, qubits), np.int64, len(qubits)), out=offsets[1:])
+        return cls(offsets, np.fromiter(chain.from_iterable(qubits), np.int64, int(offsets[-1])))
+
+    @property
+    def width(self) -> int:
+        """One more than the highest qubit."""
+        return int(self.qubits.max(initial=-1)) + 1
 
 
-def idle_windows(
-    qubits: Sequence[Sequence[int]],
-    durations: Sequence[float],
-    start: Sequence[float],
-    total: float,
-    names: Sequence[str],
-) -> list[IdleWindow]:
-    """Gaps behind each qubit's instructions, in the order of the instruction that they follow.
+class Windows(NamedTuple):
+    """Idle windows as arrays, sorted by the instruction that they follow, then by qubit; times in s."""
+
+    qubit: NDArray[np.int64]
+    start: NDArray[np.float64]
+    duration: NDArray[np.float64]
+    after: NDArray[np.int64]
+
+
+def start_times(held: Held, durations: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Start of each instruction, as late as possible, and the total duration; s."""
+    ends, free = _as_late_as_possible(held.offsets, held.qubits, durations, held.width)
+    total = float(free.max(initial=0.0))
+    return np.maximum(total - ends - durations, 0.0), total
+
+
+def find_windows(
+    held: Held, durations: NDArray[np.float64], start: NDArray[np.float64], total: float, names: Sequence[str]
+) -> Windows:
+    """Gaps behind each qubit's instructions.
 
     No window opens before a qubit's first instruction, nor behind a final measurement; barriers hold nothing.
     """
-    windows: list[IdleWindow] = []
-    last: dict[int, int] = {}
-    for i, held in enumerate(qubits):
-        if names[i] == "barrier":
+    barrier = np.fromiter((name == "barrier" for name in names), np.bool_, len(names))
+    measure = np.fromiter((name == "measure" for name in names), np.bool_, len(names))
+    found = _windows(held.offsets, held.qubits, durations, start, total, barrier, measure, held.width)
+    order = np.lexsort((found[0], found[3]))
+    return Windows(*(column[order] for column in found))
+
+
+@numba.njit(cache=True, nogil=True)
+def _as_late_as_possible(offsets, qubits, durations, width):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Time from the end of each instruction to the end of the circuit, and the time that each qubit takes."""
+    free = np.zeros(width)
+    ends = np.zeros(len(durations))
+    for i in range(len(durations) - 1, -1, -1):
+        at = 0.0
+        for k in range(offsets[i], offsets[i + 1]):
+            at = max(at, free[qubits[k]])
+        for k in range(offsets[i], offsets[i + 1]):
+            free[qubits[k]] = at + durations[i]
+        ends[i] = at
+    return ends, free
+
+
+@numba.njit(cache=True, nogil=True)
+def _windows(  # type: ignore[no-untyped-def]
+    offsets, qubits, durations, start, total, barrier, measure, width
+):  # pragma: no cover - compiled
+    room = len(qubits) + width
+    qubit, after = np.empty(room, np.int64), np.empty(room, np.int64)
+    begin, length = np.empty(room), np.empty(room)
+    last = np.full(width, -1)
+    count = 0
+    for i in range(len(durations)):
+        if barrier[i]:
             continue
-        for q in held:
-            before = last.get(q)
-            if before is not None:
+        for k in range(offsets[i], offsets[i + 1]):
+            q = qubits[k]
+            before = last[q]
+            if before >= 0:
                 end = start[before] + durations[before]
                 if start[i] - end > _RESOLUTION:
-                    windows.append(IdleWindow(q, end, start[i] - end, before))
+                    qubit[count], begin[count], length[count], after[count] = q, end, start[i] - end, before
+                    count += 1
             last[q] = i
-    for q, before in last.items():
-        end = start[before] + durations[before]
-        if names[before] != "measure" and total - end > _RESOLUTION:
-            windows.append(IdleWindow(q, end, total - end, before))
-    windows.sort(key=lambda w: (w.after, w.qubit))
-    return windows
+    for q in range(width):
+        before = last[q]
+        if before >= 0 and not measure[before]:
+            end = start[before] + durations[before]
+            if total - end > _RESOLUTION:
+                qubit[count], begin[count], length[count], after[count] = q, end, total - end, before
+                count += 1
+    return qubit[:count], begin[:count], length[:count], after[:count]
 
 
 def schedule(circuit: QuantumCircuit, device: Device) -> Schedule:
@@ -164,8 +215,11 @@ def schedule(circuit: QuantumCircuit, device: Device) -> Schedule:
     qubits = [[index_of[q] for q in instruction.qubits] for instruction in circuit.data]
     names = [instruction.operation.name for instruction in circuit.data]
     durations = instruction_durations(circuit, device)
-    start, total = as_late_as_possible(qubits, durations)
-    return Schedule(tuple(start), tuple(durations), total, tuple(idle_windows(qubits, durations, start, total, names)))
+    held, lengths = Held.of(qubits), np.array(durations, dtype=np.float64)
+    start, total = start_times(held, lengths)
+    windows = find_windows(held, lengths, start, total, names)
+    idle = tuple(IdleWindow(*row) for row in zip(*(column.tolist() for column in windows)))
+    return Schedule(tuple(start.tolist()), tuple(durations), total, idle)
 
 
 def pad(circuit: QuantumCircuit, device: Device) -> QuantumCircuit:

@@ -1,0 +1,1 @@
+"""Fidelity from calibration, one method a module."""

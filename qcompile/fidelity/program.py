@@ -1,0 +1,289 @@
+"""NoisyProgram: a scheduled native circuit as arrays, every gate with its channel, every idle window in its place.
+
+All methods of this folder work on it. Operations outside the backward light cone of the virtual qubits are left out:
+nothing that happens there can be seen at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from qcompile.channels import gate_noise, gate_unitary, survival_form
+from qcompile.device import Device
+from qcompile.ideal import gate_matrix
+from qcompile.schedule import Held, find_windows, start_times
+
+CAUSES = ("one_qubit", "two_qubit", "idle", "readout")
+
+RZ, ONE, TWO, IDLE, DEPHASE, RESET = range(6)
+"""Kinds of operations: a virtual rz, other gates by width, waiting, a measurement whose outcome goes elsewhere, reset."""
+
+_NOTHING = -1  # kind of a step that is no operation: a barrier, a final measurement, a reset of a qubit in |0>
+
+
+class NativeStep(NamedTuple):
+    """One instruction on physical qubits with its numbers: params[k] is a [draw] array in rad, duration in s."""
+
+    name: str
+    qubits: tuple[int, ...]
+    params: tuple[NDArray[np.float64], ...]
+    duration: float
+
+
+class Element(NamedTuple):
+    """Where something is lost: a gate on its qubits, a waiting qubit (name "idle"), a readout (name "measure")."""
+
+    cause: str
+    name: str
+    qubits: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class NoisyProgram:
+    """Operations in time order. Arrays over [op] unless said; matrices are stacked, each distinct one once.
+
+    Attributes:
+        physical: compact qubit -> physical qubit; numbered in the order of their first two-qubit gate, so that a
+            simulation starts small and grows.
+        virtual_at: compact qubits of the virtual ones at the end.
+        kind: RZ, ONE, TWO, IDLE, DEPHASE or RESET.
+        first, second: compact qubits; second is -1 where there is none.
+        angle: [draw, op] of RZ, rad.
+        matrix: [draw, op] index into `matrices` of ONE or TWO.
+        noise: index into `noises` of ONE or TWO.
+        decay, dephase: exp(-t/T1), exp(-t/T2) of IDLE and RESET.
+        matrices: by width 1, 2: unitaries in Qiskit's order (the first qubit is the least significant bit).
+        unitaries: the same as PTMs (index 4 * first + second).
+        noises: by width: PTM of the noise behind the gate.
+        element: index into `elements`.
+        elements: what the operations belong to.
+        duration: of the whole circuit, s.
+    """
+
+    physical: tuple[int, ...]
+    virtual_at: tuple[int, ...]
+    kind: NDArray[np.int64]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    angle: NDArray[np.float64]
+    matrix: NDArray[np.int64]
+    noise: NDArray[np.int64]
+    decay: NDArray[np.float64]
+    dephase: NDArray[np.float64]
+    matrices: tuple[NDArray[np.complex128], NDArray[np.complex128]]
+    unitaries: tuple[NDArray[np.float64], NDArray[np.float64]]
+    noises: tuple[NDArray[np.float64], NDArray[np.float64]]
+    element: NDArray[np.int64]
+    elements: tuple[Element, ...]
+    duration: float
+
+    @property
+    def draws(self) -> int:
+        """Parameter draws."""
+        return len(self.angle)
+
+    @property
+    def num_qubits(self) -> int:
+        """Qubits that can matter."""
+        return len(self.physical)
+
+    @cached_property
+    def is_unitary(self) -> bool:
+        """Whether the noise-free circuit is one: neither measurement nor reset before the end."""
+        return not np.any(self.kind >= DEPHASE)
+
+    @cached_property
+    def polarization(self) -> float:
+        """Product over all channels of the mean shrinking of a Pauli, (tr R - 1) / (d^2 - 1) of a PTM R."""
+        shrinking = np.ones(len(self.kind))
+        for kind, stack in zip((ONE, TWO), self.noises):
+            size = 4 if kind == ONE else 16
+            at = self.kind == kind
+            shrinking[at] = (np.trace(stack, axis1=1, axis2=2)[self.noise[at]] - 1) / (size - 1)
+        idle = self.kind == IDLE
+        shrinking[idle] = (self.decay[idle] + 2 * self.dephase[idle]) / 3
+        return float(np.prod(shrinking))
+
+    @cached_property
+    def two_qubit_gates(self) -> int:
+        """How many operations are passes over a state."""
+        return int(np.count_nonzero(self.kind == TWO))
+
+    @cached_property
+    def forms(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """By width: survival forms of `noises`."""
+        return tuple(  # type: ignore[return-value]
+            np.array([survival_form(m) for m in stack]).reshape(-1, size, size)
+            for stack, size in zip(self.noises, (4, 16))
+        )
+
+    def compact(self, qubit: int) -> int | None:
+        """Compact number of a physical qubit; None if it does not matter."""
+        return self._where.get(qubit)
+
+    @cached_property
+    def _where(self) -> dict[int, int]:
+        return {p: i for i, p in enumerate(self.physical)}
+
+
+class _Numbers(dict[Any, int]):
+    """Keys numbered in the order of their first use."""
+
+    def __missing__(self, key: Any) -> int:
+        self[key] = number = len(self)
+        return number
+
+
+def noisy_program(steps: Sequence[NativeStep], device: Device, virtual_at: Sequence[int]) -> NoisyProgram:
+    """Schedules native steps as late as possible and gives each its channel.
+
+    Args:
+        steps: in an order that respects their qubits; gates must be calibrated and live.
+        virtual_at: physical qubits of the virtual ones at the end.
+    Raises: KeyError: a gate without calibration.
+    """
+    names = [s.name for s in steps]
+    held = Held.of([s.qubits for s in steps])
+    durations = np.fromiter((s.duration for s in steps), np.float64, len(steps))
+    start, total = start_times(held, durations)
+    windows = find_windows(held, durations, start, total, names)
+    draws = max([len(p) for s in steps for p in s.params], default=1)
+
+    count = len(steps)
+    kind, element = np.full(count, _NOTHING), np.full(count, -1)
+    matrix, angle = np.zeros((draws, count), np.int64), np.zeros((draws, count))
+    last = last_instruction(held, names)
+    elements, gates, touched = _Numbers(), (_Numbers(), _Numbers()), set[int]()
+    has_virtual_rz = "rz" in device.native_gates.virtual
+    for i, (name, qubits, params, _) in enumerate(steps):
+        if name == "barrier" or (name == "measure" and last[qubits[0]] == i):
+            continue
+        if name == "rz" and has_virtual_rz:
+            kind[i], angle[:, i] = RZ, params[0]
+        elif name == "delay":
+            kind[i], name = IDLE, "idle"
+        elif name == "measure":
+            kind[i] = DEPHASE
+        elif name == "reset":
+            if qubits[0] not in touched:
+                continue  # still in |0>
+            kind[i] = RESET
+        else:
+            kind[i] = ONE if len(qubits) == 1 else TWO
+            touched.update(qubits)
+            numbers = gates[len(qubits) - 1]
+            if params:
+                matrix[:, i] = [numbers[name, angles] for angles in zip(*(p.tolist() for p in params))]
+            else:
+                matrix[:, i] = numbers[name, ()]
+        element[i] = elements[name, qubits]
+
+    real = np.flatnonzero(kind != _NOTHING)
+    second = np.full(count, -1)
+    two = np.flatnonzero(kind == TWO)
+    second[two] = held.qubits[held.offsets[two] + 1]
+    waits = np.array([elements["idle", (q,)] for q in windows.qubit.tolist()], np.int64)
+    none = np.zeros(len(waits), np.int64)
+    order = np.argsort(np.concatenate((2 * real, 2 * windows.after + 1)), kind="stable")  # windows behind their step
+    first = np.concatenate((held.qubits[held.offsets[real]], windows.qubit))[order]
+    second = np.concatenate((second[real], none - 1))[order]
+    kind = np.concatenate((kind[real], none + IDLE))[order]
+    width = max(held.width, max(virtual_at, default=-1) + 1)
+    reach = np.zeros(width, np.bool_)
+    reach[list(virtual_at)] = True
+    seen = _light_cone(kind, first, second, reach)
+    order, first, second, kind = order[seen], first[seen], second[seen], kind[seen]
+    element = np.concatenate((element[real], waits))[order]
+    length = np.concatenate((durations[real], windows.duration))[order]
+    blank = np.zeros((draws, len(none)), np.int64)
+    physical = _growing_order(kind, first, second, virtual_at)
+    where = np.full(width, -1)
+    where[physical] = np.arange(len(physical))
+    t1, t2 = np.array([device.qubits[q].relaxation for q in range(width)]).reshape(-1, 2).T
+    waiting = (kind == IDLE) | (kind == RESET)
+    decay, dephase = np.ones(len(kind)), np.ones(len(kind))
+    decay[waiting] = np.exp(-length[waiting] / t1[first[waiting]])
+    dephase[waiting] = np.exp(-length[waiting] / t2[first[waiting]])
+    noises, noise_of = _noises(list(elements), device)
+    return NoisyProgram(
+        physical=tuple(physical),
+        virtual_at=tuple(where[list(virtual_at)].tolist()),
+        kind=kind,
+        first=where[first],
+        second=np.where(second >= 0, where[second], -1),
+        angle=np.concatenate((angle[:, real], blank), axis=1)[:, order],
+        matrix=np.concatenate((matrix[:, real], blank), axis=1)[:, order],
+        noise=noise_of[element],
+        decay=decay,
+        dephase=dephase,
+        matrices=(_stacked(gates[0], gate_matrix, 2), _stacked(gates[1], gate_matrix, 4)),
+        unitaries=(_stacked(gates[0], gate_unitary, 4), _stacked(gates[1], gate_unitary, 16)),
+        noises=noises,
+        element=element,
+        elements=tuple(Element(_cause(name, qubits), name, qubits) for name, qubits in elements),
+        duration=total,
+    )
+
+
+def last_instruction(held: Held, names: Sequence[str]) -> NDArray[np.int64]:
+    """[qubit] index of the last instruction that is no barrier; -1 where there is none."""
+    last = np.full(held.width, -1)
+    holder = np.repeat(np.arange(len(names)), np.diff(held.offsets))
+    counts = np.array([name != "barrier" for name in names], np.bool_)[holder]
+    last[held.qubits[counts]] = holder[counts]  # of several the latest is written last
+    return last
+
+
+def _noises(
+    elements: Sequence[tuple[str, tuple[int, ...]]], device: Device
+) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], NDArray[np.int64]]:
+    """Stacked PTMs by width, and [element] its index among them (-1: no gate)."""
+    stacks: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = ([], [])
+    index = np.full(len(elements), -1)
+    for e, (name, qubits) in enumerate(elements):
+        if name not in ("idle", "measure", "reset"):
+            index[e] = len(stacks[len(qubits) - 1])
+            stacks[len(qubits) - 1].append(gate_noise(device, name, qubits)[0])
+    one, two = (np.array(stack).reshape(-1, size, size) for stack, size in zip(stacks, (4, 16)))
+    return (one, two), index
+
+
+def _stacked(keys: Iterable[tuple[str, tuple[float, ...]]], make: Callable[..., NDArray[Any]], size: int) -> Any:
+    made = [make(*key) for key in keys]
+    return np.array(made) if made else np.zeros((0, size, size), np.complex128 if make is gate_matrix else np.float64)
+
+
+def _cause(name: str, qubits: tuple[int, ...]) -> str:
+    return "idle" if name == "idle" else "two_qubit" if len(qubits) == 2 else "one_qubit"
+
+
+def _growing_order(
+    kind: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64], virtual_at: Sequence[int]
+) -> list[int]:
+    """Physical qubits that matter, in the order of their first two-qubit gate, then ascending."""
+    two = kind == TWO
+    paired = np.stack((first[two], second[two]), axis=1).ravel().tolist()
+    return list(dict.fromkeys((*paired, *sorted({*virtual_at, *first.tolist()}))))
+
+
+@numba.njit(cache=True, nogil=True)
+def _light_cone(kind, first, second, reach):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Which operations can reach the qubits in `reach` at the end; overwrites it."""
+    seen = np.zeros(len(kind), np.bool_)
+    for i in range(len(kind) - 1, -1, -1):
+        a, b = first[i], second[i]
+        if reach[a] or (b >= 0 and reach[b]):
+            seen[i] = True
+            reach[a] = True
+            if b >= 0:
+                reach[b] = True
+            if kind[i] == RESET:
+                reach[a] = False
+    return seen

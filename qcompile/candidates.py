@@ -33,6 +33,8 @@ ROUTES = 4
 ESTIMATED = 12
 """Of those, how many are synthesized and estimated."""
 
+_STATE_WORK = 2**18  # amplitudes x two-qubit gates x draws up to which candidates are judged by a statevector: 2 ms
+
 _READOUT_WEIGHT = 0.3  # of log readout beside log state fidelity: gains 2 % ESP for 0.4 % of state fidelity
 
 
@@ -53,6 +55,14 @@ class Problem:
     slot_values: NDArray[np.float64]
     device: Device
     measured: tuple[int, ...]
+
+    @cached_property
+    def method(self) -> str:
+        """How candidates are estimated: by exact marginals where a state is small beside the work of synthesis."""
+        circuit = self.circuits[0]
+        passes = 2 * circuit.num_nonlocal_gates() * len(self.slot_values)  # as many again for SWAPs
+        has_resets = "reset" in circuit.count_ops()
+        return "marginals" if 2**circuit.num_qubits * passes <= _STATE_WORK and not has_resets else "cluster"
 
     def order(self, trial: int) -> QuantumCircuit:
         """The circuit that a trial works on."""
@@ -105,7 +115,7 @@ class Candidate:
     def merit(self) -> float:
         """Log of the estimated state fidelity and, at a lower weight, of the readout; higher is better."""
         fidelity = float(self.score.fidelity.mean())
-        return math.log(max(fidelity, 1e-300)) - _READOUT_WEIGHT * self.score.loss["readout"]
+        return math.log(max(fidelity, 1e-300)) - _READOUT_WEIGHT * self.score.readout_loss
 
 
 def best_of(candidates: Sequence[Candidate]) -> Candidate:
@@ -139,7 +149,7 @@ def evaluate(problem: Problem, plan: Plan) -> Candidate:
     steps = native_steps(native, problem.device, problem.slot_values)
     final = plan.final_layout.physical
     measured = [final[v] for v in problem.measured]
-    return Candidate(plan, native, steps, score(steps, problem.device, final, measured))
+    return Candidate(plan, native, steps, score(steps, problem.device, final, measured, problem.method))
 
 
 def native_steps(

@@ -110,6 +110,12 @@ def gate_noise(device: Device, name: str, qubits: tuple[int, ...]) -> tuple[Matr
     return relaxation @ depolarizing, p
 
 
+@lru_cache(maxsize=65536)
+def gate_survival(device: Device, name: str, qubits: tuple[int, ...]) -> Matrix:
+    """`survival_form` of a native gate's noise. Treat as read-only: results are shared. Raises: as `gate_noise`."""
+    return survival_form(gate_noise(device, name, qubits)[0])
+
+
 @lru_cache(maxsize=4096)
 def gate_unitary(name: str, params: tuple[float, ...] = ()) -> Matrix:
     """PTM of a gate of Qiskit's standard library at given angles (rad). Treat as read-only: results are shared."""

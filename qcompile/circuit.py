@@ -241,14 +241,15 @@ def final_measurements(circuit: QuantumCircuit) -> dict[int, int]:
     """
     last_on_qubit: dict[int, int] = {}
     writes: dict[int, tuple[int, int]] = {}
+    index_of = {q: i for i, q in enumerate(circuit.qubits)}
     for index, instruction in enumerate(circuit.data):
-        if instruction.operation.name == "barrier":
+        name = instruction.name
+        if name == "barrier":
             continue
-        qubits = [circuit.find_bit(q).index for q in instruction.qubits]
-        for qubit in qubits:
-            last_on_qubit[qubit] = index
-        if instruction.operation.name == "measure":
-            writes[circuit.find_bit(instruction.clbits[0]).index] = (index, qubits[0])
+        for qubit in instruction.qubits:
+            last_on_qubit[index_of[qubit]] = index
+        if name == "measure":
+            writes[circuit.find_bit(instruction.clbits[0]).index] = (index, index_of[instruction.qubits[0]])
     return {clbit: qubit for clbit, (index, qubit) in writes.items() if last_on_qubit[qubit] == index}
 
 

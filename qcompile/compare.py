@@ -25,9 +25,10 @@ from qcompile.compile import compile
 from qcompile.compiled import CompiledCircuit, set_qiskit_layout
 from qcompile.cost import execution_cost
 from qcompile.device import Device
-from qcompile.estimate import Estimate, Values, estimate, parameter_draws
+from qcompile.estimate import Estimate, estimate
 from qcompile.layout import Layout
 from qcompile.lowering import lower
+from qcompile.values import Values, parameter_draws
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -35,12 +35,13 @@ from qcompile.commuting import has_freedom, reordered
 from qcompile.compiled import CompiledCircuit, set_qiskit_layout
 from qcompile.device import Device
 from qcompile.errors import InputError
-from qcompile.estimate import Values, complete, parameter_draws
+from qcompile.estimate import complete
 from qcompile.lowering import cancel_pairs, lower
 from qcompile.placement import region, sabre, subgraph, trivial
 from qcompile.placement.base import Placement
 from qcompile.schedule import with_delays_in_seconds
 from qcompile.synthesis import check_native_gates, to_circuit
+from qcompile.values import Values, parameter_draws
 from qcompile.verify import assert_executable
 
 ROUNDS = {"fast": 1, "normal": 4, "best": 16}

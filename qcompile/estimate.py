@@ -1,34 +1,30 @@
-"""Estimates: what a circuit on physical qubits will lose on a device, split by cause, from calibration alone."""
+"""Estimates: what a circuit on physical qubits will lose on a device, and where, from calibration alone."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter, ParameterExpression, ParameterVector
-from qiskit.exceptions import QiskitError
 
-from qcompile import ideal
+from qcompile import ideal, staleness
 from qcompile.channels import confusion_matrix
 from qcompile.circuit import check_device, final_measurements
 from qcompile.device import Device
-from qcompile.errors import CircuitError, NotExecutableError
-from qcompile.fidelity.program import CAUSES, NativeStep, noisy_program
-from qcompile.fidelity.tiers import state_fidelity
-from qcompile.schedule import Held, instruction_durations, start_times
-
-DRAWS = 8
-"""Parameter draws of an estimate where the parameters are not bound: uniform in [0, 2 pi)."""
-
-HELLINGER_QUBITS = 12
-"""Above this many active qubits no ideal distribution is computed."""
-
-Values = Mapping[Any, float] | Sequence[float] | NDArray[np.float64] | None
+from qcompile.errors import NotExecutableError
+from qcompile.fidelity import exact
+from qcompile.fidelity.program import CAUSES, NativeStep, NoisyProgram, noisy_program
+from qcompile.fidelity.tiers import Survival, affordable, check_method, state_fidelity
+from qcompile.losses import Loss, by_cause, gathered, grouped, ordered, readout_losses
+from qcompile.native import native_steps
+from qcompile.schedule import Held, depth, start_times
+from qcompile.values import Values, parameter_draws
 
 
 @dataclass(frozen=True)
@@ -39,17 +35,22 @@ class Estimate:
         state_fidelity: 0..1, on the virtual qubits at the end, readout excluded; mean over the parameter draws.
         success_probability: ESP, the product of (1 - error) over gates and readout of the qubits that are measured,
             at the end or before (of all virtual ones if none is).
-        hellinger_fidelity: 0..1, of the measured distribution, readout included: the ideal distribution mixed with the
-            uniform one by the state fidelity, then read out. None above 12 active qubits or with mid-circuit
-            measurement or reset.
+        hellinger_fidelity: 0..1, of the measured distribution, readout included. None where `hellinger_note` says why.
         breakdown: shares of -log fidelity by cause, "one_qubit", "two_qubit", "idle", "readout"; they sum to 1 (all 0
             on a perfect circuit).
         duration: s, measurements included.
-        two_qubit_gates, depth: of the native circuit (barriers do not count).
+        two_qubit_gates, depth: of the native circuit (barriers do not count; a step on qubits alone).
         swaps: inserted by the router, before merging; 0 for a circuit that someone else mapped.
         spread: standard deviation of state_fidelity over the draws; 0 where everything is bound.
         draws: parameter draws averaged over.
         dead_gates: gates that the calibration marks as dead; with any, success and fidelities are 0.
+        method: how state_fidelity was found, see `qcompile.fidelity.METHODS`: "product", "cluster" (any size),
+            "marginals" (to 20 active qubits), "exact" (to 12).
+        uncertainty: of state_fidelity, from the method alone: 9 of 10 circuits were within it. 0 where exact.
+        hellinger_note: why there is no Hellinger fidelity; empty where there is one.
+        losses: every gate, waiting qubit and readout that loses something, largest first; they sum to
+            -log state_fidelity and, of readout, -log of the probability that all is read right.
+        calibrated_at: of the device.
     """
 
     state_fidelity: float
@@ -63,6 +64,44 @@ class Estimate:
     spread: float = 0.0
     draws: int = 1
     dead_gates: tuple[str, ...] = field(default=())
+    method: str = "product"
+    uncertainty: float = 0.0
+    hellinger_note: str = ""
+    losses: tuple[Loss, ...] = field(default=(), repr=False)
+    calibrated_at: datetime | None = None
+
+    def worst(self, count: int = 5) -> tuple[Loss, ...]:
+        """The gates, waiting qubits and readouts that lose most. Raises: ValueError: count below 1."""
+        if count < 1:
+            raise ValueError(f"count = {count}. Expected 1 or more.")
+        return self.losses[:count]
+
+    @cached_property
+    def per_qubit(self) -> dict[int, float]:
+        """Physical qubit -> what its one-qubit gates, its waiting and its readout lose (-log), largest first."""
+        return grouped((loss.qubits[0], loss.loss) for loss in self.losses if len(loss.qubits) == 1)
+
+    @cached_property
+    def per_coupler(self) -> dict[tuple[int, int], float]:
+        """Pair of physical qubits, lower first -> what its two-qubit gates lose (-log), largest first."""
+        return grouped(((min(x.qubits), max(x.qubits)), x.loss) for x in self.losses if len(x.qubits) == 2)
+
+    def age(self, now: datetime | None = None) -> timedelta:
+        """Time since the calibration; `now` must be timezone-aware, default: the present."""
+        if self.calibrated_at is None:
+            return timedelta(0)
+        return (now or datetime.now(UTC)) - self.calibrated_at
+
+    def interval(self, now: datetime | None = None, level: float = 0.68) -> staleness.Interval:
+        """Where state_fidelity lies by now, errors having drifted since the calibration (see `staleness`).
+
+        The uncertainty of the method is added on both sides. Raises: ValueError: a level outside (0, 1).
+        """
+        if self.dead_gates:
+            return staleness.Interval(0.0, 0.0)
+        losses = [loss.loss for loss in self.losses if loss.cause != "readout"]
+        low, high = staleness.resampled(losses, self.age(now), level)
+        return staleness.Interval(max(low - self.uncertainty, 0.0), min(high + self.uncertainty, 1.0))
 
 
 @dataclass(frozen=True)
@@ -71,82 +110,39 @@ class Score:
 
     Attributes:
         fidelity: [draw] state fidelity.
-        readout: probability that the measured qubits are read right.
-        loss: cause -> -log survival.
-        total: duration, s.
+        readout_loss: -log of the probability that the measured qubits are read right.
     """
 
     fidelity: NDArray[np.float64]
-    readout: float
-    loss: dict[str, float]
-    total: float
+    readout_loss: float
 
 
-def parameter_draws(parameters: Sequence[Parameter], values: Values, seed: int, place: str) -> NDArray[np.float64]:
-    """[draw, parameter] numbers: `values` as one draw, or DRAWS draws uniform in [0, 2 pi) from the seed.
-
-    Args:
-        values: by parameter, vector of parameters or name, or a sequence in the order of `parameters`.
-    Raises: CircuitError: a missing or unknown parameter, a wrong number of values, a value that is not finite.
-    """
-    if values is None:
-        if not parameters:
-            return np.empty((1, 0))
-        return np.random.default_rng(seed).uniform(0, 2 * math.pi, (DRAWS, len(parameters)))
-    if isinstance(values, Mapping):
-        by_name: dict[Any, Any] = {}
-        for key, value in values.items():
-            if isinstance(key, ParameterVector):
-                by_name |= {p.name: v for p, v in zip(key, np.ravel(value).tolist())}
-            else:
-                by_name[getattr(key, "name", key)] = value
-        names = [p.name for p in parameters]
-        missing, unknown = [n for n in names if n not in by_name], sorted(set(map(str, by_name)) - set(names))
-        if missing or unknown:
-            raise CircuitError(f"{place}: values lack {missing} and name unknown {unknown}. Expected exactly {names}.")
-        row = [by_name[n] for n in names]
-    else:
-        row = list(np.asarray(values).ravel())
-        if np.ndim(values) != 1 or len(row) != len(parameters):
-            raise CircuitError(
-                f"{place}: values of shape {np.shape(values)} for {len(parameters)} parameters. "
-                f"Expected one number for each of {[p.name for p in parameters]}."
-            )
-    try:
-        numbers = np.array([float(v) for v in row]).reshape(1, -1)
-    except (TypeError, ValueError) as error:
-        raise CircuitError(f"{place}: values {row} are not all real numbers.") from error
-    if not np.isfinite(numbers).all():
-        raise CircuitError(f"{place}: values {row} are not all finite. Expected radians.")
-    return numbers
-
-
-def score(steps: Sequence[NativeStep], device: Device, virtual_at: Sequence[int], measured: Iterable[int]) -> Score:
+def score(
+    steps: Sequence[NativeStep], device: Device, virtual_at: Sequence[int], measured: Iterable[int], method: str
+) -> Score:
     """Fidelity of scheduled native steps, idle decay included.
 
     Args:
         virtual_at: physical qubits of the virtual ones at the end.
         measured: physical qubits whose readout counts.
+        method: one of METHODS.
     """
-    program = noisy_program(steps, device, virtual_at)
-    survived = state_fidelity(program, "product")
-    readout = [device.qubits[q].readout for q in measured]
-    success = math.prod(1 - r.error for r in readout if r is not None)
-    loss = dict.fromkeys(CAUSES, 0.0)
-    for e, v in zip(program.element.tolist(), survived.losses.tolist()):
-        loss[program.elements[e].cause] += v
-    loss["readout"] = -math.log(max(success, 1e-300))
-    return Score(survived.fidelity, success, loss, program.duration)
+    survival = state_fidelity(noisy_program(steps, device, virtual_at), method)
+    return Score(survival.fidelity, sum(loss.loss for loss in readout_losses(device, measured)))
 
 
-def estimate(circuit: QuantumCircuit, device: Device, values: Values = None, *, seed: int = 0) -> Estimate:
+def estimate(
+    circuit: QuantumCircuit, device: Device, values: Values = None, *, seed: int = 0, method: str | None = None
+) -> Estimate:
     """Estimate for a circuit that is already on physical qubits and in native gates, whoever mapped it.
 
     Args:
         circuit: qubit i is the device's qubit i. If it carries a Qiskit layout, its virtual qubits are judged,
             otherwise every qubit that it touches.
         values: of its parameters; None: 8 draws uniform in [0, 2 pi) from the seed.
+        method: of `METHODS`; None: the most accurate one that takes about a second at most.
     Raises: NotExecutableError: a gate that the device has no calibration of. CircuitError: bad values.
+        InputError: an unknown method, or one that the circuit is too wide for.
     """
     check_device(device)
     if circuit.num_qubits > device.num_qubits:
@@ -156,127 +152,111 @@ def estimate(circuit: QuantumCircuit, device: Device, values: Values = None, *, 
         )
     parameters = tuple(circuit.parameters)
     table = parameter_draws(parameters, values, seed, circuit.name)
-    steps = _steps(circuit, device, parameters, table)
+    steps = native_steps(circuit, device, parameters, table)
     touched = sorted({q for s in steps if s.name not in ("barrier", "delay") for q in s.qubits})
     layout = circuit.layout
     if layout is None or not layout.initial_layout.get_registers():  # read from QASM, a layout names no virtual qubit
         virtual_at = touched
     else:
         virtual_at = list(layout.final_index_layout(filter_ancillas=True))
-    return complete(circuit, device, steps, virtual_at, swaps=0)
+    return complete(circuit, device, steps, virtual_at, swaps=0, seed=seed, method=method)
 
 
 def complete(
-    circuit: QuantumCircuit, device: Device, steps: Sequence[NativeStep], virtual_at: Sequence[int], *, swaps: int
+    circuit: QuantumCircuit,
+    device: Device,
+    steps: Sequence[NativeStep],
+    virtual_at: Sequence[int],
+    *,
+    swaps: int,
+    seed: int = 0,
+    method: str | None = None,
 ) -> Estimate:
-    """The whole Estimate of native steps; `circuit` is the same thing as a QuantumCircuit (for depth and clbits)."""
-    at_the_end = sum(s.name == "measure" for s in steps) == len(final_measurements(circuit))
-    measured = list(dict.fromkeys(s.qubits[0] for s in steps if s.name == "measure")) or list(virtual_at)
-    two_qubit = sum(len(s.qubits) == 2 and s.name != "barrier" for s in steps)
-    dead_steps = [s for s in steps if _is_dead(s, device)]
-    if dead_steps:
-        dead = tuple(dict.fromkeys(f"{s.name}({', '.join(map(str, s.qubits))})" for s in dead_steps))
-        share = dict.fromkeys(CAUSES, 0.0)
-        first = dead_steps[0]
-        share["readout" if first.name == "measure" else "two_qubit" if len(first.qubits) == 2 else "one_qubit"] = 1.0
-        total = start_times(Held.of([s.qubits for s in steps]), np.array([s.duration for s in steps]))[1]
-        return Estimate(0.0, 0.0, 0.0, share, total, two_qubit, swaps, circuit.depth(), dead_gates=dead)
-    found = score(steps, device, virtual_at, measured)
-    success = found.readout
-    for step in steps:
-        gate = device.gates.get((step.name, step.qubits))
-        if gate is not None and step.name not in device.native_gates.virtual:
-            success *= 1 - (gate.error or 0.0)
-    whole = sum(found.loss.values())
+    """The whole Estimate of native steps; `circuit` is the same thing as a QuantumCircuit."""
+    uses = Counter((s.name, s.qubits) for s in steps)
+    measured = [q[0] for name, q in uses if name == "measure"]
+    measurements = sum(count for (name, _), count in uses.items() if name == "measure")
+    in_the_middle = measurements > 0 and measurements != len(final_measurements(circuit))
+    measured = measured or list(virtual_at)
+    held = Held.of([s.qubits for s in steps])
+    names = [s.name for s in steps]
+    two_qubit = sum(count for (name, q), count in uses.items() if len(q) == 2 and name != "barrier")
+    dead = [(name, q) for name, q in uses if _is_dead(name, q, device)]
+    if dead:
+        losses = [Loss(_cause(name, q), name, q, math.inf) for name, q in dead]
+        share = {cause: sum(x.cause == cause for x in losses) / len(losses) for cause in CAUSES}
+        total = start_times(held, np.array([s.duration for s in steps]))[1]
+        return Estimate(
+            0.0, 0.0, 0.0, share, total, two_qubit, swaps, depth(held, names),
+            dead_gates=tuple(x.where for x in losses), method=method or "exact", losses=tuple(losses),
+            calibrated_at=device.calibrated_at,
+        )  # fmt: skip
+    program = noisy_program(steps, device, virtual_at)
+    if method is not None:
+        check_method(method, program, circuit.name)
+    survival = state_fidelity(program, method or affordable(program))
+    losses = gathered(program.elements, survival, program.element) + readout_losses(device, measured)
+    success = math.exp(-sum(x.loss for x in losses if x.cause == "readout"))
+    for (name, q), count in uses.items():
+        gate = device.gates.get((name, q))
+        if gate is not None and name not in device.native_gates.virtual:
+            success *= (1 - (gate.error or 0.0)) ** count
+    if in_the_middle or not program.is_unitary:
+        hellinger, note = None, "the circuit measures or resets before its end"
+    else:
+        hellinger, note = _hellinger(program, survival, device, measured, seed)
+    sums = by_cause(losses)
+    whole = sum(sums.values())
     return Estimate(
-        state_fidelity=float(found.fidelity.mean()),
+        state_fidelity=float(survival.fidelity.mean()),
         success_probability=success,
-        hellinger_fidelity=_hellinger(steps, device, virtual_at, measured, found.fidelity) if at_the_end else None,
-        breakdown={k: v / whole if whole > 0 else 0.0 for k, v in found.loss.items()},
-        duration=found.total,
+        hellinger_fidelity=hellinger,
+        breakdown={k: v / whole if whole > 0 else 0.0 for k, v in sums.items()},
+        duration=program.duration,
         two_qubit_gates=two_qubit,
         swaps=swaps,
-        depth=circuit.depth(),
-        spread=float(found.fidelity.std()),
-        draws=len(found.fidelity),
+        depth=depth(held, names),
+        spread=float(survival.fidelity.std()),
+        draws=program.draws,
+        method=survival.method,
+        uncertainty=survival.uncertainty,
+        hellinger_note=note,
+        losses=tuple(ordered(losses)),
+        calibrated_at=device.calibrated_at,
     )
 
 
-def _is_dead(step: NativeStep, device: Device) -> bool:
+def _is_dead(name: str, qubits: tuple[int, ...], device: Device) -> bool:
     """Whether the calibration marks a gate, or a qubit that is measured or reset, as dead."""
-    if step.name in ("measure", "reset"):
-        return not device.qubits[step.qubits[0]].usable
-    return (step.name, step.qubits) in device.gates and not device.is_live(step.name, step.qubits)
+    if name in ("measure", "reset"):
+        return not device.qubits[qubits[0]].usable
+    return (name, qubits) in device.gates and not device.is_live(name, qubits)
 
 
-def _steps(
-    circuit: QuantumCircuit, device: Device, parameters: Sequence[Parameter], table: NDArray[np.float64]
-) -> list[NativeStep]:
-    index_of = {q: i for i, q in enumerate(circuit.qubits)}
-    durations = instruction_durations(circuit, device)
-    steps = []
-    for index, instruction in enumerate(circuit.data):
-        operation = instruction.operation
-        qubits = tuple(index_of[q] for q in instruction.qubits)
-        params: tuple[NDArray[np.float64], ...] = ()
-        if operation.name not in ("measure", "reset", "delay", "barrier"):
-            if (operation.name, qubits) not in device.gates:
-                raise NotExecutableError(
-                    f"{circuit.name}: instruction {index}: {device.name} has no calibration of "
-                    f"{operation.name}{qubits}. "
-                    "Expected a circuit in native gates on calibrated couplers; map it with qcompile.compile first."
-                )
-            params = tuple(_numbers(p, parameters, table) for p in operation.params)
-        steps.append(NativeStep(operation.name, qubits, params, durations[index]))
-    return steps
-
-
-def _numbers(value: Any, parameters: Sequence[Parameter], table: NDArray[np.float64]) -> NDArray[np.float64]:
-    if isinstance(value, ParameterExpression) and value.parameters:
-        return expression_values(value, parameters, table)
-    return np.full(len(table), float(value))
-
-
-def expression_values(
-    expression: ParameterExpression, parameters: Sequence[Parameter], table: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """[draw] numbers of an expression at [draw, parameter] values.
-
-    Raises: CircuitError: it has no finite real value there.
-    """
-    own = [(parameters.index(p), p) for p in expression.parameters]
-    numbers = np.empty(len(table))
-    for d, row in enumerate(table):
-        point = {p: float(row[k]) for k, p in own}
-        try:
-            numbers[d] = float(expression.bind(point).numeric())
-        except (ArithmeticError, ValueError, TypeError, QiskitError) as error:
-            at = ", ".join(f"{p.name} = {v:g}" for p, v in point.items())
-            raise CircuitError(f"angle {expression} at {at}: {error}. Expected a finite real number.") from error
-    return numbers
+def _cause(name: str, qubits: tuple[int, ...]) -> str:
+    return "readout" if name == "measure" else "two_qubit" if len(qubits) == 2 else "one_qubit"
 
 
 def _hellinger(
-    steps: Sequence[NativeStep],
-    device: Device,
-    virtual_at: Sequence[int],
-    measured: Sequence[int],
-    fidelity: NDArray[np.float64],
-) -> float | None:
-    active = sorted({q for s in steps if s.name not in ("barrier", "delay") for q in s.qubits} | set(virtual_at))
-    if len(active) > HELLINGER_QUBITS or any(s.name == "reset" for s in steps):
-        return None
-    where = {q: i for i, q in enumerate(active)}
-    wires = [where[q] for q in measured]
+    program: NoisyProgram, survival: Survival, device: Device, measured: Sequence[int], seed: int
+) -> tuple[float | None, str]:
+    """Hellinger fidelity, mean over the draws, or None and why."""
+    elsewhere = [q for q in measured if q not in program.where]
+    if elsewhere:
+        return None, f"qubit {elsewhere[0]} is measured, but holds no virtual qubit"
+    wires = [program.where[q] for q in measured]
+    if survival.ideal is None:
+        return None, f"no state is kept of {program.num_qubits} active qubits"
     confusion = [confusion_matrix(device, q) for q in measured]
+    n = program.num_qubits
     total = 0.0
-    for d, survived in enumerate(fidelity):
-        state = ideal.zero_state(len(active))
-        for step in steps:
-            if step.name not in ("measure", "delay", "barrier"):
-                matrix = ideal.gate_matrix(step.name, tuple(float(p[d]) for p in step.params))
-                state = ideal.apply(state, matrix, [where[q] for q in step.qubits], len(active))
-        clean = ideal.marginal(np.abs(state) ** 2, wires, len(active))
-        noisy = ideal.confuse(survived * clean + (1 - survived) / len(clean), confusion)
-        total += float(np.sqrt(clean * np.clip(noisy, 0, None)).sum() ** 2)
-    return min(total / len(fidelity), 1.0)
+    for d, psi in enumerate(survival.ideal):
+        clean = ideal.marginal(np.abs(psi) ** 2, wires, n)
+        if survival.noisy is not None:
+            noisy = exact.probabilities(survival.noisy[d], wires, n)
+        else:
+            kept = survival.fidelity[d]
+            noisy = kept * clean + (1 - kept) / len(clean)
+        read = ideal.confuse(noisy, confusion)
+        total += float(np.sqrt(clean * np.clip(read, 0, None)).sum() ** 2)  # rounding may leave -1e-18
+    return min(total / program.draws, 1.0), ""

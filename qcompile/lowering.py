@@ -25,7 +25,7 @@ from qiskit.transpiler.passes import (
 
 from qcompile.circuit import written_out
 from qcompile.errors import CircuitError
-from qcompile.estimate import expression_values
+from qcompile.values import expression_values
 
 ONE_QUBIT_BASIS = ("id", "x", "y", "z", "h", "s", "sdg", "t", "tdg", "sx", "sxdg", "p", "u", "rx", "ry", "rz")
 _BASIS = [*ONE_QUBIT_BASIS, "cx", "measure", "reset", "delay"]

@@ -112,7 +112,7 @@ def with_delays_in_seconds(circuit: QuantumCircuit, device: Device) -> QuantumCi
 
 
 class Held(NamedTuple):
-    """Which qubits each instruction holds, packed for the kernels: instruction i holds qubits[offsets[i]:offsets[i+1]]."""
+    """Which qubits each instruction holds, packed: instruction i holds qubits[offsets[i]:offsets[i + 1]]."""
 
     offsets: NDArray[np.int64]
     qubits: NDArray[np.int64]
@@ -158,6 +158,12 @@ def find_windows(
     found = _windows(held.offsets, held.qubits, durations, start, total, barrier, measure, held.width)
     order = np.lexsort((found[0], found[3]))
     return Windows(*(column[order] for column in found))
+
+
+def depth(held: Held, names: Sequence[str]) -> int:
+    """Longest chain of instructions that share qubits; barriers do not count."""
+    counts = np.fromiter((name != "barrier" for name in names), np.float64, len(names))
+    return int(_as_late_as_possible(held.offsets, held.qubits, counts, held.width)[1].max(initial=0.0))
 
 
 @numba.njit(cache=True, nogil=True)

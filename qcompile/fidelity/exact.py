@@ -125,9 +125,9 @@ def _pass(  # type: ignore[no-untyped-def]
             for j in range(4):
                 column[j] = pending[a, j, k]
             if kind[i] == RZ:
-                c, s = math.cos(angle[i]), math.sin(angle[i])
+                cosine, sine = math.cos(angle[i]), math.sin(angle[i])
                 x, y = column[1], column[2]
-                column[1], column[2] = c * x - s * y, s * x + c * y
+                column[1], column[2] = cosine * x - sine * y, sine * x + cosine * y
             elif kind[i] == ONE:
                 transform(u1[matrix[i]], column, room)
                 transform(n1[noise[i]], column, room)

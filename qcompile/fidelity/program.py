@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from qcompile.channels import gate_noise, gate_unitary, survival_form
+from qcompile.channels import gate_noise, gate_survival, gate_unitary
 from qcompile.device import Device
 from qcompile.ideal import gate_matrix
 from qcompile.schedule import Held, find_windows, start_times
@@ -23,17 +23,17 @@ from qcompile.schedule import Held, find_windows, start_times
 CAUSES = ("one_qubit", "two_qubit", "idle", "readout")
 
 RZ, ONE, TWO, IDLE, DEPHASE, RESET = range(6)
-"""Kinds of operations: a virtual rz, other gates by width, waiting, a measurement whose outcome goes elsewhere, reset."""
+"""Kinds of operations: virtual rz, other gates by width, waiting, a measurement before the end, reset."""
 
 _NOTHING = -1  # kind of a step that is no operation: a barrier, a final measurement, a reset of a qubit in |0>
 
 
 class NativeStep(NamedTuple):
-    """One instruction on physical qubits with its numbers: params[k] is a [draw] array in rad, duration in s."""
+    """One instruction on physical qubits with its numbers: params[k] in rad, [draw] or one for all; duration in s."""
 
     name: str
     qubits: tuple[int, ...]
-    params: tuple[NDArray[np.float64], ...]
+    params: tuple[NDArray[np.float64] | float, ...]
     duration: float
 
 
@@ -62,6 +62,7 @@ class NoisyProgram:
         matrices: by width 1, 2: unitaries in Qiskit's order (the first qubit is the least significant bit).
         unitaries: the same as PTMs (index 4 * first + second).
         noises: by width: PTM of the noise behind the gate.
+        forms: by width: survival forms of `noises`.
         element: index into `elements`.
         elements: what the operations belong to.
         duration: of the whole circuit, s.
@@ -80,6 +81,7 @@ class NoisyProgram:
     matrices: tuple[NDArray[np.complex128], NDArray[np.complex128]]
     unitaries: tuple[NDArray[np.float64], NDArray[np.float64]]
     noises: tuple[NDArray[np.float64], NDArray[np.float64]]
+    forms: tuple[NDArray[np.float64], NDArray[np.float64]]
     element: NDArray[np.int64]
     elements: tuple[Element, ...]
     duration: float
@@ -117,19 +119,8 @@ class NoisyProgram:
         return int(np.count_nonzero(self.kind == TWO))
 
     @cached_property
-    def forms(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """By width: survival forms of `noises`."""
-        return tuple(  # type: ignore[return-value]
-            np.array([survival_form(m) for m in stack]).reshape(-1, size, size)
-            for stack, size in zip(self.noises, (4, 16))
-        )
-
-    def compact(self, qubit: int) -> int | None:
-        """Compact number of a physical qubit; None if it does not matter."""
-        return self._where.get(qubit)
-
-    @cached_property
-    def _where(self) -> dict[int, int]:
+    def where(self) -> dict[int, int]:
+        """Physical qubit -> compact qubit, of those that matter."""
         return {p: i for i, p in enumerate(self.physical)}
 
 
@@ -154,10 +145,10 @@ def noisy_program(steps: Sequence[NativeStep], device: Device, virtual_at: Seque
     durations = np.fromiter((s.duration for s in steps), np.float64, len(steps))
     start, total = start_times(held, durations)
     windows = find_windows(held, durations, start, total, names)
-    draws = max([len(p) for s in steps for p in s.params], default=1)
+    draws = max([len(p) for s in steps for p in s.params if isinstance(p, np.ndarray)], default=1)
 
     count = len(steps)
-    kind, element = np.full(count, _NOTHING), np.full(count, -1)
+    kind, element = np.full(count, _NOTHING), np.zeros(count, np.int64)
     matrix, angle = np.zeros((draws, count), np.int64), np.zeros((draws, count))
     last = last_instruction(held, names)
     elements, gates, touched = _Numbers(), (_Numbers(), _Numbers()), set[int]()
@@ -167,9 +158,11 @@ def noisy_program(steps: Sequence[NativeStep], device: Device, virtual_at: Seque
             continue
         if name == "rz" and has_virtual_rz:
             kind[i], angle[:, i] = RZ, params[0]
-        elif name == "delay":
-            kind[i], name = IDLE, "idle"
-        elif name == "measure":
+            continue  # it loses nothing, so it needs no element
+        if name == "delay":
+            kind[i], element[i] = IDLE, elements["idle", qubits]
+            continue
+        if name == "measure":
             kind[i] = DEPHASE
         elif name == "reset":
             if qubits[0] not in touched:
@@ -180,7 +173,9 @@ def noisy_program(steps: Sequence[NativeStep], device: Device, virtual_at: Seque
             touched.update(qubits)
             numbers = gates[len(qubits) - 1]
             if params:
-                matrix[:, i] = [numbers[name, angles] for angles in zip(*(p.tolist() for p in params))]
+                matrix[:, i] = [
+                    numbers[name, angles] for angles in zip(*(np.broadcast_to(p, draws).tolist() for p in params))
+                ]
             else:
                 matrix[:, i] = numbers[name, ()]
         element[i] = elements[name, qubits]
@@ -211,21 +206,22 @@ def noisy_program(steps: Sequence[NativeStep], device: Device, virtual_at: Seque
     decay, dephase = np.ones(len(kind)), np.ones(len(kind))
     decay[waiting] = np.exp(-length[waiting] / t1[first[waiting]])
     dephase[waiting] = np.exp(-length[waiting] / t2[first[waiting]])
-    noises, noise_of = _noises(list(elements), device)
+    noises, forms, noise_of = _noises(list(elements), device)
     return NoisyProgram(
         physical=tuple(physical),
         virtual_at=tuple(where[list(virtual_at)].tolist()),
         kind=kind,
         first=where[first],
         second=np.where(second >= 0, where[second], -1),
-        angle=np.concatenate((angle[:, real], blank), axis=1)[:, order],
+        angle=np.concatenate((angle[:, real], blank.astype(np.float64)), axis=1)[:, order],
         matrix=np.concatenate((matrix[:, real], blank), axis=1)[:, order],
         noise=noise_of[element],
         decay=decay,
         dephase=dephase,
         matrices=(_stacked(gates[0], gate_matrix, 2), _stacked(gates[1], gate_matrix, 4)),
         unitaries=(_stacked(gates[0], gate_unitary, 4), _stacked(gates[1], gate_unitary, 16)),
-        noises=noises,
+        noises=(noises[0], noises[1]),
+        forms=(forms[0], forms[1]),
         element=element,
         elements=tuple(Element(_cause(name, qubits), name, qubits) for name, qubits in elements),
         duration=total,
@@ -243,16 +239,17 @@ def last_instruction(held: Held, names: Sequence[str]) -> NDArray[np.int64]:
 
 def _noises(
     elements: Sequence[tuple[str, tuple[int, ...]]], device: Device
-) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], NDArray[np.int64]]:
-    """Stacked PTMs by width, and [element] its index among them (-1: no gate)."""
-    stacks: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = ([], [])
+) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]], NDArray[np.int64]]:
+    """By width stacked PTMs and survival forms of the noise, and [element] its index there (-1: no gate)."""
+    gates: tuple[list[tuple[str, tuple[int, ...]]], ...] = ([], [])
     index = np.full(len(elements), -1)
     for e, (name, qubits) in enumerate(elements):
         if name not in ("idle", "measure", "reset"):
-            index[e] = len(stacks[len(qubits) - 1])
-            stacks[len(qubits) - 1].append(gate_noise(device, name, qubits)[0])
-    one, two = (np.array(stack).reshape(-1, size, size) for stack, size in zip(stacks, (4, 16)))
-    return (one, two), index
+            index[e] = len(gates[len(qubits) - 1])
+            gates[len(qubits) - 1].append((name, qubits))
+    noises = [np.array([gate_noise(device, *g)[0] for g in keys]).reshape(-1, d, d) for keys, d in zip(gates, (4, 16))]
+    forms = [np.array([gate_survival(device, *g) for g in keys]).reshape(-1, d, d) for keys, d in zip(gates, (4, 16))]
+    return noises, forms, index
 
 
 def _stacked(keys: Iterable[tuple[str, tuple[float, ...]]], make: Callable[..., NDArray[Any]], size: int) -> Any:

@@ -12,11 +12,45 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qcompile.errors import InputError
 from qcompile.fidelity import cluster, exact, marginals, product
 from qcompile.fidelity.program import NoisyProgram
 
 METHODS = ("product", "cluster", "marginals", "exact")
 """From the cheapest to the truth of the noise model."""
+
+UNCERTAINTY = {"product": 0.2, "cluster": 0.06, "marginals": 0.05, "exact": 0.0}
+"""Times (1 - F) sqrt(F): 9 of 10 mapped circuits were within it (tests/benchmarks/estimate_accuracy.py)."""
+
+_EXACT_WORK = 2**25  # entries x two-qubit gates x draws: about 0.3 s
+_STATE_WORK = 2**27  # amplitudes x two-qubit gates x draws: about 1 s
+
+
+def affordable(program: NoisyProgram) -> str:
+    """The most accurate method that takes about a second at most."""
+    passes = max(program.two_qubit_gates * program.draws, 1)
+    if program.is_unitary and program.num_qubits <= exact.QUBITS and 4**program.num_qubits * passes <= _EXACT_WORK:
+        return "exact"
+    if program.is_unitary and program.num_qubits <= marginals.QUBITS and 2**program.num_qubits * passes <= _STATE_WORK:
+        return "marginals"
+    return "cluster"
+
+
+def check_method(method: str, program: NoisyProgram, place: str) -> None:
+    """Raises: InputError: no method of that name, or one that the circuit is too wide for."""
+    if method not in METHODS:
+        raise InputError(f"method = {method!r}. Expected one of {', '.join(METHODS)}, or None to have it chosen.")
+    limit = {"marginals": marginals.QUBITS, "exact": exact.QUBITS}.get(method)
+    if limit is not None and program.num_qubits > limit:
+        raise InputError(
+            f"{place}: method {method!r} keeps a state of {program.num_qubits} active qubits, {limit} at most. "
+            "Use 'cluster', which takes any size."
+        )
+    if limit is not None and not program.is_unitary:
+        raise InputError(
+            f"{place}: measures or resets before its end, where method {method!r} has no pure state to compare with. "
+            "Use 'cluster'."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +71,17 @@ class Survival:
     ideal: list[NDArray[np.complex128]] | None = None
     noisy: list[NDArray[np.float64]] | None = None
 
+    @property
+    def uncertainty(self) -> float:
+        """Of the mean fidelity, by UNCERTAINTY."""
+        mean = float(self.fidelity.mean())
+        return UNCERTAINTY[self.method] * (1 - mean) * mean**0.5
+
 
 def state_fidelity(program: NoisyProgram, method: str) -> Survival:
     """Estimated state fidelity on the virtual qubits, all others traced out, readout excluded."""
-    ideal = noisy = None
+    ideal: list[NDArray[np.complex128]] | None = None
+    noisy: list[NDArray[np.float64]] | None = None
     if method == "product":
         logs = product.log_survival(program)
     elif method == "cluster":
@@ -48,13 +89,13 @@ def state_fidelity(program: NoisyProgram, method: str) -> Survival:
     else:
         logs, ideal = marginals.log_survival(program)
     losses = np.maximum(-logs.mean(axis=0), 0.0)
-    if method == "exact":
+    if method == "exact" and ideal is not None:
         noisy = [exact.noisy_state(program, d) for d in range(program.draws)]
-        fidelity = np.array([
-            exact.overlap(rho, psi, program.virtual_at, program.num_qubits) for rho, psi in zip(noisy, ideal)
-        ])
+        pairs = zip(noisy, ideal)
+        n = program.num_qubits
+        fidelity = np.array([exact.overlap(rho, psi, program.virtual_at, n) for rho, psi in pairs])
     else:
         survived = np.exp(logs.sum(axis=1))
         floor = (1 - program.polarization) / 2.0 ** len(program.virtual_at)
         fidelity = survived + (1 - survived) * floor
-    return Survival(method, np.minimum(fidelity, 1.0), losses, ideal, noisy)
+    return Survival(method, np.clip(fidelity, 0.0, 1.0), losses, ideal, noisy)  # rounding ends up on either side

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,26 +12,9 @@ from qiskit.circuit import Parameter
 
 import qcompile
 from qcompile import CircuitError, Device, InputError, NotExecutableError, Readout, compile, cost, estimate, load_device
-from qcompile import fidelity as fidelity_module
 from qcompile.cost import execution_cost
 from qcompile.device import Gate, Pricing
-from qcompile.fidelity import survival_pass_plain
 from tests.circuits import bound, esu2, qoc, u3cu3
-
-
-def test_kernel_equals_its_plain_twin() -> None:
-    device = load_device("ibm_guadalupe")
-    circuit = QuantumCircuit(3, 1)
-    circuit.compose(u3cu3(3, 1), inplace=True)
-    circuit.measure(0, 0)
-    circuit.reset(0)
-    circuit.cx(0, 1)
-    compiled = compile(circuit, device)
-    fast = estimate(compiled.circuit, device)
-    with mock.patch.object(fidelity_module, "_survival_pass", survival_pass_plain):
-        slow = estimate(compiled.circuit, device)
-    assert fast.state_fidelity == pytest.approx(slow.state_fidelity, abs=1e-12)
-    assert fast.breakdown == pytest.approx(slow.breakdown, abs=1e-12)
 
 
 def test_estimate_of_a_compiled_circuit_is_the_one_it_carries() -> None:

@@ -1,0 +1,77 @@
+"""Numbers for symbolic parameters: the caller's, or draws from the seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import Parameter, ParameterExpression, ParameterVector
+from qiskit.exceptions import QiskitError
+
+from qcompile.errors import CircuitError
+
+DRAWS = 8
+"""Parameter draws of an estimate where the parameters are not bound: uniform in [0, 2 pi)."""
+
+Values = Mapping[Any, float] | Sequence[float] | NDArray[np.float64] | None
+
+
+def parameter_draws(parameters: Sequence[Parameter], values: Values, seed: int, place: str) -> NDArray[np.float64]:
+    """[draw, parameter] numbers: `values` as one draw, or DRAWS draws uniform in [0, 2 pi) from the seed.
+
+    Args:
+        values: by parameter, vector of parameters or name, or a sequence in the order of `parameters`.
+    Raises: CircuitError: a missing or unknown parameter, a wrong number of values, a value that is not finite.
+    """
+    if values is None:
+        if not parameters:
+            return np.empty((1, 0))
+        return np.random.default_rng(seed).uniform(0, 2 * math.pi, (DRAWS, len(parameters)))
+    if isinstance(values, Mapping):
+        by_name: dict[Any, Any] = {}
+        for key, value in values.items():
+            if isinstance(key, ParameterVector):
+                by_name |= {p.name: v for p, v in zip(key, np.ravel(value).tolist())}
+            else:
+                by_name[getattr(key, "name", key)] = value
+        names = [p.name for p in parameters]
+        missing, unknown = [n for n in names if n not in by_name], sorted(set(map(str, by_name)) - set(names))
+        if missing or unknown:
+            raise CircuitError(f"{place}: values lack {missing} and name unknown {unknown}. Expected exactly {names}.")
+        row = [by_name[n] for n in names]
+    else:
+        row = list(np.asarray(values).ravel())
+        if np.ndim(values) != 1 or len(row) != len(parameters):
+            raise CircuitError(
+                f"{place}: values of shape {np.shape(values)} for {len(parameters)} parameters. "
+                f"Expected one number for each of {[p.name for p in parameters]}."
+            )
+    try:
+        numbers = np.array([float(v) for v in row]).reshape(1, -1)
+    except (TypeError, ValueError) as error:
+        raise CircuitError(f"{place}: values {row} are not all real numbers.") from error
+    if not np.isfinite(numbers).all():
+        raise CircuitError(f"{place}: values {row} are not all finite. Expected radians.")
+    return numbers
+
+
+def expression_values(
+    expression: ParameterExpression, parameters: Sequence[Parameter], table: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[draw] numbers of an expression at [draw, parameter] values.
+
+    Raises: CircuitError: it has no finite real value there.
+    """
+    own = [(parameters.index(p), p) for p in expression.parameters]
+    numbers = np.empty(len(table))
+    for d, row in enumerate(table):
+        point = {p: float(row[k]) for k, p in own}
+        try:
+            numbers[d] = float(expression.bind(point).numeric())
+        except (ArithmeticError, ValueError, TypeError, QiskitError) as error:
+            at = ", ".join(f"{p.name} = {v:g}" for p, v in point.items())
+            raise CircuitError(f"angle {expression} at {at}: {error}. Expected a finite real number.") from error
+    return numbers

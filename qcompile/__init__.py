@@ -10,7 +10,7 @@ from qcompile.calibration import list_devices, load_device, save_device
 from qcompile.compare import Comparison, compare
 from qcompile.compile import compile
 from qcompile.compiled import CompiledCircuit
-from qcompile.cost import Cost, cost
+from qcompile.cost import Cost, Workload, cost
 from qcompile.device import Device, Gate, NativeGates, Qubit, Readout
 from qcompile.draw import draw_comparison, draw_device, draw_schedule
 from qcompile.errors import (
@@ -27,6 +27,8 @@ from qcompile.errors import (
 )
 from qcompile.estimate import Estimate, estimate
 from qcompile.layout import Layout
+from qcompile.prices import PriceEntry, price, prices
+from qcompile.pricing import Pricing
 from qcompile.verify import assert_equivalent, assert_executable
 
 __all__ = [
@@ -44,12 +46,15 @@ __all__ = [
     "NativeGates",
     "NotEquivalentError",
     "NotExecutableError",
+    "PriceEntry",
+    "Pricing",
     "QonchipError",
     "Qubit",
     "Readout",
     "UnknownDeviceError",
     "UnroutableError",
     "VerificationError",
+    "Workload",
     "assert_equivalent",
     "assert_executable",
     "compare",
@@ -61,5 +66,7 @@ __all__ = [
     "estimate",
     "list_devices",
     "load_device",
+    "price",
+    "prices",
     "save_device",
 ]

@@ -13,6 +13,7 @@ from qcompile.compiled import CompiledCircuit
 from qcompile.cost import Cost, Workload, cost
 from qcompile.device import Device, Gate, NativeGates, Qubit, Readout
 from qcompile.draw import draw_comparison, draw_device, draw_schedule
+from qcompile.draw_ranking import draw_ranking
 from qcompile.errors import (
     CalibrationError,
     CircuitError,
@@ -29,6 +30,7 @@ from qcompile.estimate import Estimate, estimate
 from qcompile.layout import Layout
 from qcompile.prices import PriceEntry, price, prices
 from qcompile.pricing import Pricing
+from qcompile.rank import RankedChip, Ranking, rank
 from qcompile.verify import assert_equivalent, assert_executable
 
 __all__ = [
@@ -50,6 +52,8 @@ __all__ = [
     "Pricing",
     "QonchipError",
     "Qubit",
+    "RankedChip",
+    "Ranking",
     "Readout",
     "UnknownDeviceError",
     "UnroutableError",
@@ -62,11 +66,13 @@ __all__ = [
     "cost",
     "draw_comparison",
     "draw_device",
+    "draw_ranking",
     "draw_schedule",
     "estimate",
     "list_devices",
     "load_device",
     "price",
     "prices",
+    "rank",
     "save_device",
 ]

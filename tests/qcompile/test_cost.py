@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp
 
 import qcompile
 from qcompile import Device, InputError, compile, cost, load_device
@@ -16,6 +18,9 @@ from qcompile.cost import Charge, Usage, Workload, charge, execution_cost
 from qcompile.device import Pricing, Timing
 from qcompile.pricing import DetailedPricing
 from qcompile.schema import PRICES_OF_MODEL
+from qtrain.billing import price
+from qtrain.ledger import Ledger
+from qtrain.noise import lower_for_device, measured_circuit
 from tests.circuits import bound, qoc
 
 UNIFORM = Device.from_coupling([(0, 1), (1, 2)])
@@ -253,6 +258,35 @@ def test_html_of_a_bill_escapes_what_it_quotes() -> None:
     assert "17.50" in html
     assert "&lt;b&gt;" in html
     assert "unknown" in qcompile.Cost(1, 1.0, None, 1)._repr_html_()
+
+
+# --- who asks ---
+
+
+def test_compare_prices_every_row_by_its_own_gates() -> None:
+    line = replace(Device.from_coupling([(0, 1), (1, 2), (2, 3)]), pricing=replace(GATES, usd_minimum=None))
+    found = qcompile.compare(bound(qoc(4, 1), 0), line, shots=1000, effort="fast")
+    for name, circuit in found.circuits.items():
+        counts = circuit.count_ops()
+        ones = counts.get("sx", 0) + counts.get("x", 0)
+        assert found[name].usd == pytest.approx(1000 * (0.00022 * ones + 0.000975 * counts["cx"]))
+    assert found["ideal"].usd is None
+
+
+def test_a_training_is_priced_by_the_gates_of_its_program() -> None:
+    device = replace(Device.from_coupling([(0, 1)]), pricing=GATES)
+    circuit = QuantumCircuit(2)
+    circuit.ry(Parameter("w"), 0)
+    circuit.cx(0, 1)
+    program = lower_for_device(circuit, [SparsePauliOp("ZI"), SparsePauliOp("IX")], device)
+    work = Workload.mean(Workload.of(measured_circuit(program.compiled, b), device) for b in program.measurement.bases)
+    assert work.two_qubit_gates == 1
+    spent = Ledger(circuits=30, shots=30 * 50_000, qpu_seconds=1.0, jobs=1)
+    assert price(spent, device) is None
+    assert price(spent, device, program) == execution_cost(device, work, shots=50_000, circuits=30).usd
+    garnet = replace(device, name="iqm_garnet", pricing=None)
+    assert price(spent, garnet) == pytest.approx(30 * 0.3 + spent.shots * 0.00145)
+    assert price(Ledger(), device, program) == 0
 
 
 # --- refused ---

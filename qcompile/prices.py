@@ -29,7 +29,8 @@ SCHEMA = "qcompile.prices/1"
 FILE_NAME = "pricing.json"
 
 _PACKAGE = Path(__file__).resolve().parent
-_FOLDERS = (_PACKAGE / "devices", _PACKAGE.parent / "devices")  # of the wheel, of the checkout
+_CHECKOUT = _PACKAGE.parent
+_FOLDERS = (_PACKAGE / "devices", *([_CHECKOUT / "devices"] if (_CHECKOUT / "pyproject.toml").is_file() else []))
 _MAY_BE_UNKNOWN = ("usd_per_credit", "usd_minimum", "circuits_per_task")
 
 

@@ -10,9 +10,10 @@ from qcompile.calibration import list_devices, load_device, save_device
 from qcompile.compare import Comparison, compare
 from qcompile.compile import compile
 from qcompile.compiled import CompiledCircuit
-from qcompile.cost import Cost, cost
+from qcompile.cost import Cost, Workload, cost
 from qcompile.device import Device, Gate, NativeGates, Qubit, Readout
 from qcompile.draw import draw_comparison, draw_device, draw_schedule
+from qcompile.draw_ranking import draw_ranking
 from qcompile.errors import (
     CalibrationError,
     CircuitError,
@@ -27,6 +28,9 @@ from qcompile.errors import (
 )
 from qcompile.estimate import Estimate, estimate
 from qcompile.layout import Layout
+from qcompile.prices import PriceEntry, price, prices
+from qcompile.pricing import Pricing
+from qcompile.rank import RankedChip, Ranking, rank
 from qcompile.verify import assert_equivalent, assert_executable
 
 __all__ = [
@@ -44,12 +48,17 @@ __all__ = [
     "NativeGates",
     "NotEquivalentError",
     "NotExecutableError",
+    "PriceEntry",
+    "Pricing",
     "QonchipError",
     "Qubit",
+    "RankedChip",
+    "Ranking",
     "Readout",
     "UnknownDeviceError",
     "UnroutableError",
     "VerificationError",
+    "Workload",
     "assert_equivalent",
     "assert_executable",
     "compare",
@@ -57,9 +66,13 @@ __all__ = [
     "cost",
     "draw_comparison",
     "draw_device",
+    "draw_ranking",
     "draw_schedule",
     "estimate",
     "list_devices",
     "load_device",
+    "price",
+    "prices",
+    "rank",
     "save_device",
 ]

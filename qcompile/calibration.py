@@ -159,7 +159,7 @@ def device_to_json(device: Device) -> str:
         },
         "timing": asdict(device.timing),
         "limits": asdict(device.limits),
-        "pricing": asdict(device.pricing) if device.pricing else None,
+        "pricing": {k: v for k, v in asdict(device.pricing).items() if v is not None} if device.pricing else None,
         "notes": device.notes,
         "qubits": [_qubit_row(i, qubit) for i, qubit in enumerate(device.qubits)],
         "gates": [_gate_row(key, gate) for key, gate in device.gates.items()],

@@ -1,4 +1,4 @@
-"""`qcompile`: devices, show, compile, estimate, compare, import, draw.
+"""`qcompile`: devices, show, compile, estimate, compare, rank, import, draw.
 
 Exit code 0: done; 1: failed by an outside cause; 2: bad input or usage; 130: stopped by Ctrl-C. With --json standard
 output is one JSON document and nothing else; progress and errors go to standard error.
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from qcompile import tables
 from qcompile.calibration import list_devices, load_device
@@ -29,9 +30,11 @@ from qcompile.compare import compare
 from qcompile.compile import ROUNDS, compile
 from qcompile.cost import cost, execution_cost
 from qcompile.draw import draw_comparison, draw_device
+from qcompile.draw_ranking import draw_ranking
 from qcompile.errors import CalibrationError, InputError, QonchipError
 from qcompile.estimate import estimate
 from qcompile.imports import import_device
+from qcompile.rank import ORDERS, rank
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,6 +96,18 @@ def _working(text: str) -> Iterator[Callable[[str], None]]:
     """A spinner on standard error while something long runs, on a terminal only; call the value to change its text."""
     with Console(stderr=True).status(text) as status:
         yield lambda detail: status.update(f"{text}: {detail}")
+
+
+@contextmanager
+def _counting(text: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar on standard error, on a terminal only; call the value with (done, in all, what is next)."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda done, total, name: bar.update(
+            task, completed=done, total=total, description=f"{text}: {name}", refresh=True
+        )
 
 
 def _devices(options: argparse.Namespace) -> Answer:
@@ -162,6 +177,26 @@ def _compare(options: argparse.Namespace) -> Answer:
     return _with_files(
         comparison.to_dict(), [comparison.table(), tables.loss_table(comparison)], picture=options.picture
     )
+
+
+def _rank(options: argparse.Namespace) -> Answer:
+    _check_target(options.picture, _PICTURES)
+    circuit = _read(options.circuit)
+    devices = None if options.devices is None else [name.strip() for name in options.devices.split(",")]
+    with _counting("Ranking") as tell:
+        ranking = rank(
+            circuit,
+            devices,
+            seed=options.seed,
+            values=_values(options.values),
+            effort=options.effort,
+            shots=options.shots,
+            circuits=options.circuits,
+            progress=tell,
+        ).sorted(options.sort)
+    if options.picture:
+        _write(options.picture, _rendered(draw_ranking(ranking), options.picture))
+    return _with_files(ranking.to_dict(), [ranking.table()], picture=options.picture)
 
 
 def _import(options: argparse.Namespace) -> Answer:
@@ -273,17 +308,20 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=run)
         return command
 
-    def add_circuit(command: argparse.ArgumentParser) -> None:
+    def add_circuit(command: argparse.ArgumentParser, one_device: bool = True) -> None:
         command.add_argument("circuit", metavar="CIRCUIT", help="OpenQASM 2 or 3 file; - reads standard input")
-        command.add_argument("--device", required=True, metavar="D", help="stored calibration by name, or a JSON file")
+        if one_device:
+            command.add_argument(
+                "--device", required=True, metavar="D", help="stored calibration by name, or a JSON file"
+            )
         command.add_argument("--seed", type=int, default=0, help="of every random choice; default 0")
         command.add_argument(
             "--values", metavar="V", help="parameter values: a=0.1,b=0.2 or 0.1,0.2, or a .json file; default 8 draws"
         )
         command.add_argument("--shots", type=int, default=4096, help="executions that the cost is for; default 4096")
 
-    def add_effort(command: argparse.ArgumentParser) -> None:
-        command.add_argument("--effort", choices=tuple(ROUNDS), default="normal", help="default normal")
+    def add_effort(command: argparse.ArgumentParser, default: str = "normal") -> None:
+        command.add_argument("--effort", choices=tuple(ROUNDS), default=default, help=f"default {default}")
 
     add("devices", _devices, "list the stored calibrations")
     add("show", _show, "show one calibration").add_argument("device", metavar="DEVICE", help="name, or a JSON file")
@@ -302,6 +340,14 @@ def _parser() -> argparse.ArgumentParser:
     add_circuit(command)
     add_effort(command)
     command.add_argument("--picture", type=Path, metavar="PNG", help="draw the comparison: .png, .svg or .pdf")
+
+    command = add("rank", _rank, "rank the stored chips for a circuit by fidelity, QPU time and price")
+    add_circuit(command, one_device=False)
+    command.add_argument("--devices", metavar="A,B", help="names or JSON files; default: every stored chip, newest")
+    add_effort(command, "fast")
+    command.add_argument("--circuits", type=int, default=1, help="circuits of so many shots; default 1")
+    command.add_argument("--sort", choices=ORDERS, default=ORDERS[0], help=f"default {ORDERS[0]}")
+    command.add_argument("--picture", type=Path, metavar="PNG", help="draw fidelity against time: .png, .svg or .pdf")
 
     command = add("import", _import, "keep a calibration in your own folder, so that it is found by name")
     command.add_argument(

@@ -23,7 +23,7 @@ from qiskit import QuantumCircuit, transpile
 from qcompile.circuit import CircuitLike, check_device, check_width, read_circuit, written_out
 from qcompile.compile import compile
 from qcompile.compiled import CompiledCircuit, set_qiskit_layout
-from qcompile.cost import execution_cost
+from qcompile.cost import Workload, execution_cost
 from qcompile.device import Device
 from qcompile.estimate import Estimate, estimate
 from qcompile.layout import Layout
@@ -181,7 +181,15 @@ def compare(
     begin = time.perf_counter()
     compiled = compile(original, device, seed=seed, effort=effort, values=values)
     rows.append(
-        _row("qcompile", [compiled.estimate], [time.perf_counter() - begin], [compiled.estimate.swaps], device, shots)
+        _row(
+            "qcompile",
+            [compiled.circuit],
+            [compiled.estimate],
+            [time.perf_counter() - begin],
+            [compiled.estimate.swaps],
+            device,
+            shots,
+        )
     )
     circuits["qcompile"] = compiled.circuit
     return Comparison(original.name, device.name, shots, len(draws), tuple(rows), compiled, circuits)
@@ -214,7 +222,7 @@ def _transpiled(
         seconds.append(time.perf_counter() - begin)
         swaps.append(count.inserted)
         estimates.append(estimate(mapped[-1], small))
-    return _row(name, estimates, seconds, swaps, device, shots), _on_device(mapped[0], bound[0], region, device)
+    return _row(name, mapped, estimates, seconds, swaps, device, shots), _on_device(mapped[0], bound[0], region, device)
 
 
 def _live_region(device: Device, region: list[int]) -> Device:
@@ -264,11 +272,17 @@ class _SwapCount:
 
 
 def _row(
-    name: str, estimates: list[Estimate], seconds: list[float], swaps: list[int], device: Device, shots: int
+    name: str,
+    circuits: list[QuantumCircuit],
+    estimates: list[Estimate],
+    seconds: list[float],
+    swaps: list[int],
+    device: Device,
+    shots: int,
 ) -> Row:
     hellinger = [e.hellinger_fidelity for e in estimates if e.hellinger_fidelity is not None]
-    duration = float(np.mean([e.duration for e in estimates]))
-    bill = execution_cost(device, duration, shots=shots)
+    work = Workload.mean(Workload.of(c, device, duration=e.duration) for c, e in zip(circuits, estimates))
+    bill = execution_cost(device, work, shots=shots)
     return Row(
         name=name,
         state_fidelity=float(np.mean([e.state_fidelity for e in estimates])),
@@ -277,7 +291,7 @@ def _row(
         two_qubit_gates=float(np.mean([e.two_qubit_gates for e in estimates])),
         swaps=float(np.mean(swaps)),
         depth=float(np.mean([e.depth for e in estimates])),
-        duration=duration,
+        duration=work.duration,
         qpu_seconds=bill.qpu_seconds,
         usd=bill.usd,
         compile_seconds=float(np.mean(seconds)),

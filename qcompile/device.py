@@ -23,6 +23,12 @@ from qiskit.transpiler import InstructionProperties, QubitProperties, Target
 
 from qcompile.device_checks import check, judged_qubits
 from qcompile.errors import CalibrationError
+from qcompile.pricing import Pricing
+
+__all__ = [
+    "ENTANGLING", "Device", "Gate", "GateKey", "Limits", "NativeGates", "Pricing", "Qubit", "Readout", "Source",
+    "Timing",
+]  # fmt: skip
 
 GateKey = tuple[str, tuple[int, ...]]
 
@@ -125,27 +131,6 @@ class Limits:
     max_payload_bytes: int | None = None
     mid_circuit: bool = True
     control_flow: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Pricing:
-    """A vendor's price list entry.
-
-    Attributes:
-        model: "qpu_seconds" (job_overhead_s + rep_delay and circuit duration per execution), "task_shot"
-            (per_task + per_shot) or "none".
-        usd_per_second, usd_per_task, usd_per_shot: prices; None where the model has none.
-        job_overhead_s: seconds billed per sub-job on top of the executions.
-        as_of, source: when and where the price was read.
-    """
-
-    model: str
-    usd_per_second: float | None = None
-    usd_per_task: float | None = None
-    usd_per_shot: float | None = None
-    job_overhead_s: float = 0.0
-    as_of: str = ""
-    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,17 @@ import difflib
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from qcompile.errors import CalibrationError
@@ -184,15 +192,42 @@ class LimitsRow(_Strict):
 
 
 class PricingRow(_Strict):
-    """A price list entry; see `qcompile.device.Pricing`."""
+    """A price list entry; see `qcompile.device.Pricing`. A number that the model does not use is refused."""
 
-    model: Literal["qpu_seconds", "task_shot", "none"]
+    model: Literal["qpu_seconds", "task_shot", "gate_shot", "hqc", "none"]
     usd_per_second: Price | None = None
     usd_per_task: Price | None = None
     usd_per_shot: Price | None = None
     job_overhead_s: Price = 0.0
     as_of: str = ""
     source: str = ""
+    usd_minimum: Price | None = None
+    usd_per_1q: Price | None = None
+    usd_per_2q: Price | None = None
+    usd_per_credit: Price | None = None
+    circuits_per_task: Positive | None = None
+
+    @model_validator(mode="after")
+    def _numbers_are_those_of_the_model(self) -> Self:
+        used = PRICES_OF_MODEL[self.model]
+        for name in (name for names in PRICES_OF_MODEL.values() for name in names):
+            if name not in used and getattr(self, name) is not None:
+                raise PydanticCustomError(
+                    "rule",
+                    "holds {name}, which no price by {model} has. Expected {used}.",
+                    {"name": name, "model": self.model, "used": ", ".join(used) or "no number"},
+                )
+        return self
+
+
+PRICES_OF_MODEL: dict[str, tuple[str, ...]] = {
+    "qpu_seconds": ("usd_per_second",),
+    "task_shot": ("usd_per_task", "usd_per_shot", "circuits_per_task"),
+    "gate_shot": ("usd_minimum", "usd_per_1q", "usd_per_2q"),
+    "hqc": ("usd_per_credit",),
+    "none": (),
+}
+"""Model -> the numbers that a price by it may have."""
 
 
 class SourceRow(_Strict):

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from qcompile.calibration import StoredDevice
 from qcompile.compiled import CompiledCircuit
-from qcompile.cost import Cost
+from qcompile.cost import Cost, price_for
 from qcompile.device import Device
 from qcompile.estimate import Estimate
 
@@ -60,7 +60,7 @@ def device_values(device: Device) -> dict[str, Any]:
 def device_table(device: Device) -> Table:
     """One calibration, line by line."""
     values = device_values(device)
-    median, pricing = values["median"], device.pricing
+    median = values["median"]
     table = Table(title=device.name, show_header=False, title_justify="left", box=None, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -75,17 +75,7 @@ def device_table(device: Device) -> Table:
         "median errors": f"readout {_error(median['readout_error'])}, one-qubit {_error(median['one_qubit_error'])}, "
         f"two-qubit {_error(median['two_qubit_error'])}",
         "repetition delay": _micro(device.timing.rep_delay),
-        "price": "unknown"
-        if pricing is None
-        else ", ".join(
-            f"{amount} USD {unit}"
-            for amount, unit in (
-                (pricing.usd_per_second, "a QPU second"),
-                (pricing.usd_per_task, "a task"),
-                (pricing.usd_per_shot, "a shot"),
-            )
-            if amount is not None
-        ),
+        "price": _price(device),
         "source": " ".join(filter(None, (device.source.ref, device.source.license))),
         "sha256": device.sha256,
     }
@@ -147,6 +137,8 @@ def estimate_table(estimate: Estimate, bill: Cost, title: str) -> Table:
     table.add_row("depth", str(estimate.depth))
     table.add_row("duration", _micro(estimate.duration))
     table.add_row(f"QPU time of {bill.executions} executions", f"{bill.qpu_seconds:.2f} s")
+    if bill.credits is not None:
+        table.add_row("credits", f"{bill.credits:,.2f}")
     table.add_row("price", "unknown" if bill.usd is None else f"{bill.usd:.2f} USD")
     if estimate.dead_gates:
         table.add_row("dead gates used", ", ".join(estimate.dead_gates), style="bold red")
@@ -155,12 +147,10 @@ def estimate_table(estimate: Estimate, bill: Cost, title: str) -> Table:
 
 def bill_parts(compiled: CompiledCircuit, bill: Cost) -> dict[str, float]:
     """Where the QPU seconds of a bill go, s: the service's overhead, delays between shots, the circuit itself."""
-    pricing = compiled.device.pricing
-    overhead = pricing.job_overhead_s * bill.jobs if pricing else 0.0
     running = compiled.estimate.duration * bill.executions
     return {
-        "service overhead": overhead,
-        "delay between shots": bill.qpu_seconds - overhead - running,
+        "service overhead": bill.overhead_seconds,
+        "delay between shots": bill.qpu_seconds - bill.overhead_seconds - running,
         "circuit": running,
     }
 
@@ -191,6 +181,23 @@ def compiled_values(compiled: CompiledCircuit) -> dict[str, Any]:
         "active_qubits": list(compiled.active_qubits),
         "estimate": estimate_values(compiled.estimate),
     }
+
+
+_UNITS = {
+    "usd_per_second": "a QPU second", "usd_per_task": "a task", "usd_per_shot": "a shot", "usd_minimum": "at least",
+    "usd_per_1q": "a one-qubit gate and shot", "usd_per_2q": "a two-qubit gate and shot", "usd_per_credit": "a credit",
+}  # fmt: skip
+
+
+def _price(device: Device) -> str:
+    """The numbers of a device's price, its own or the first of the table that matches its name."""
+    pricing, notes = price_for(device)
+    if pricing is None:
+        return "unknown"
+    numbers = asdict(pricing)
+    amounts = [f"{numbers[name]} USD {unit}" for name, unit in _UNITS.items() if numbers.get(name) is not None]
+    where = "" if device.pricing is not None else f" ({'; '.join(notes)})"
+    return (", ".join(amounts) or f"by {pricing.model}, amounts unknown") + where
 
 
 def _median(values: Iterable[float | None]) -> float | None:

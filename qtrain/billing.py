@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qcompile.cost import Usage, Workload, charge, price_for
 from qtrain.executors.base import bill
 from qtrain.ledger import Ledger
+from qtrain.noise import measured_circuit
 from qtrain.task import Task
 
 if TYPE_CHECKING:
@@ -33,13 +35,24 @@ def total_bill(task: Task, program: Program) -> tuple[Ledger, Ledger]:
     return sum((b[0] for b in bills), Ledger()), sum((b[1] for b in bills), Ledger())
 
 
-def price(spent: Ledger, device: Device | None) -> float | None:
-    """USD by the device's price list; None where it has none. A list per task counts every circuit as a task."""
-    pricing = None if device is None else device.pricing
+def price(spent: Ledger, device: Device | None, program: Program | None = None) -> float | None:
+    """USD by the device's price list, or the stored price table's where it has none; None where neither has a price.
+
+    A price by tasks counts every circuit as one; a price by gates needs the program, or is None.
+
+    Args:
+        program: what was run.
+    """
+    pricing = None if device is None else price_for(device)[0]
     if pricing is None:
         return None
-    if pricing.model == "qpu_seconds" and pricing.usd_per_second is not None:
-        return spent.qpu_seconds * pricing.usd_per_second
-    if pricing.model == "task_shot" and pricing.usd_per_task is not None and pricing.usd_per_shot is not None:
-        return spent.circuits * pricing.usd_per_task + spent.shots * pricing.usd_per_shot
-    return None
+    usage = Usage(spent.circuits, spent.shots, spent.qpu_seconds, spent.circuits)
+    return charge(pricing, usage, None if program is None else _workload(program)).usd
+
+
+def _workload(program: Program) -> Workload | None:
+    """Mean over the circuits of the bases, as they are measured; None without a device or a measurement."""
+    compiled, device = program.compiled, program.device
+    if compiled is None or device is None or not program.measurement.bases:
+        return None
+    return Workload.mean(Workload.of(measured_circuit(compiled, b), device) for b in program.measurement.bases)

@@ -17,8 +17,8 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # design.md section 2, left to right: a module imports modules of tiers before its own, or of its own.
 TIERS = (
     ("errors",),
-    ("device", "device_checks"),
-    ("calibration", "schema", "repairs", "vendors", "layout", "circuit", "ideal", "channels"),
+    ("device", "device_checks", "pricing"),
+    ("calibration", "schema", "repairs", "prices", "vendors", "layout", "circuit", "ideal", "channels"),
     ("schedule",),
     ("values", "fidelity"),
     ("native", "staleness", "losses"),
@@ -26,7 +26,7 @@ TIERS = (
     ("placement", "routing", "absorption", "synthesis"),
     ("compiled", "candidates", "cost", "verify"),
     ("compile",),
-    ("compare", "coordinates", "draw", "imports", "plugin", "tables", "cli"),
+    ("compare", "coordinates", "draw", "draw_ranking", "imports", "plugin", "rank", "tables", "cli"),
 )
 TIER = {module: number for number, tier in enumerate(TIERS) for module in tier}
 LAZY = {("device", "vendors")}  # Device.from_backend and from_target

@@ -62,7 +62,10 @@ def test_wheel_holds_devices_types_licence_and_examples(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     stored = {s.path.name for s in qcompile.list_devices() if s.origin != "user"}
     assert stored
-    assert {Path(n).name for n in names if n.startswith("qcompile/devices/") and n.endswith(".json")} == stored
+    assert {Path(n).name for n in names if n.startswith("qcompile/devices/") and n.endswith(".json")} == {
+        *stored,
+        "pricing.json",
+    }
     assert {
         "qcompile/py.typed",
         "qtrain/py.typed",

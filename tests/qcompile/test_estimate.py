@@ -1,4 +1,4 @@
-"""Estimates and cost: the kernel against its plain twin, the pieces against closed forms, bad values refused."""
+"""Estimates: the kernel against its plain twin, the pieces against closed forms, bad values refused."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 import qcompile
-from qcompile import CircuitError, Device, InputError, NotExecutableError, Readout, compile, cost, estimate, load_device
-from qcompile.cost import execution_cost
-from qcompile.device import Gate, Pricing
+from qcompile import CircuitError, Device, NotExecutableError, Readout, compile, estimate, load_device
+from qcompile.device import Gate
 from tests.circuits import bound, esu2, qoc, u3cu3
 
 
@@ -154,39 +153,6 @@ def test_hellinger_sees_readout_and_is_none_beyond_its_size() -> None:
     assert compile(circuit, blurred).estimate.hellinger_fidelity < sharp.hellinger_fidelity - 0.05
     wide = compile(esu2(14, 1, np.random.default_rng(0)), load_device("ibm_guadalupe"), effort="fast")
     assert wide.estimate.hellinger_fidelity is None
-
-
-def test_qpu_seconds_follow_the_vendors_formula() -> None:
-    compiled = compile(bound(qoc(4, 1), 0), load_device("ibm_guadalupe"))
-    bill = cost(compiled, shots=4096, circuits=3)
-    assert bill.executions == 3 * 4096
-    assert bill.qpu_seconds == pytest.approx(2 + (250e-6 + compiled.estimate.duration) * 3 * 4096)
-    assert bill.usd == pytest.approx(1.6 * bill.qpu_seconds)
-    slow = compile(bound(qoc(4, 1), 0), load_device("ibm_miami"), effort="fast")
-    assert cost(slow, shots=4096, circuits=3).qpu_seconds > 49
-
-
-def test_large_jobs_are_split_and_each_pays_its_overhead() -> None:
-    device = load_device("ibm_torino")
-    bill = execution_cost(device, 1e-5, shots=10_000, circuits=1200)
-    assert bill.jobs == 3
-    assert bill.qpu_seconds == pytest.approx(6 + (device.timing.rep_delay + 1e-5) * 12_000_000)
-
-
-def test_task_and_shot_prices() -> None:
-    uniform = Device.from_coupling([(0, 1)])
-    priced = Device(
-        uniform.name, uniform.vendor, uniform.calibrated_at, uniform.qubits, uniform.gates, uniform.native_gates,
-        uniform.timing, pricing=Pricing("task_shot", usd_per_task=0.3, usd_per_shot=0.00145),
-    )  # fmt: skip
-    assert execution_cost(priced, 1e-5, shots=1000, circuits=2).usd == pytest.approx(0.6 + 2.9)
-    assert execution_cost(uniform, 1e-5, shots=1000).usd is None
-
-
-@pytest.mark.parametrize("shots", [0, -5, 1.5, True, 10**9])
-def test_bad_shots_are_refused(shots: object) -> None:
-    with pytest.raises(InputError, match="shots"):
-        execution_cost(load_device("ibm_torino"), 1e-5, shots=shots)
 
 
 def test_estimate_is_unchanged_by_gates_outside_the_light_cone() -> None:

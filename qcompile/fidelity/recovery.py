@@ -4,9 +4,9 @@ A pure state's fidelity is a mean over its Pauli operators P, each drawn with pr
 
     F = sum_P <P>^2 / 2^n  x  <P>_noisy / <P>,
 
-and the second factor is what the channels leave of P. The product formula is the exponential of that mean's logarithm to
-first order; but some operators pass unharmed (the identity, a stabilizer that commutes with the errors), and the mean
-of exp(-L) is above exp(-mean L). That is what two errors that cancel look like.
+and the second factor, exp(-L), is what the channels leave of P. The product formula is exp(-mean L) to first order; but
+some operators pass unharmed (the identity, a stabilizer that commutes with the errors), and the mean of exp(-L) is above
+exp(-mean L). That is what two errors that cancel look like.
 
 Operators are drawn by walking forwards: Z-strings of |0...0> at first, then each gate turns an operator into one of
 those that it is a sum of, with the squared coefficient for a probability. That is exact for Clifford gates; elsewhere

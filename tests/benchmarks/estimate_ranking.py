@@ -6,8 +6,8 @@
 The 19 pairs of mapped_fidelity.py. Candidates of a pair: Qiskit O3 over seeds, O3 on random regions of low coupler
 error, our own compile over seeds; 40 of them leave about 25 that differ. For each method: Spearman's rank correlation
 of its state fidelity with the exact one among the candidates of a pair, and the exact state fidelity that is lost by
-taking its first choice instead of the best. Our own candidates were chosen by our own estimate, so both figures are given
-without them too. Candidates whose exact fidelities agree to 1e-12 count once. Nothing is asserted.
+taking its first choice instead of the best. Our own candidates were chosen by our own estimate, so both figures are
+given without them too. Candidates whose exact fidelities agree to 1e-12 count once. Nothing is asserted.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Pauli, Statevector
 from qiskit_aer import AerSimulator
+from rich.console import Console
 from rich.progress import track
 
 import qcompile
@@ -229,7 +230,7 @@ def truths(cases: Sequence[Case], cache: Path | None, workers: int = WORKERS, ti
                 known[key] = json.loads((cache / f"{key}.json").read_text(encoding="utf-8"))
     tasks = {k: (c.circuit, c.chip) for k, c in zip(keys, cases) if k not in known}
     if tasks:
-        for key, found in track(_simulated(tasks, workers), description=title, total=len(tasks)):
+        for key, found in track(_simulated(tasks, workers), title, len(tasks), console=Console(stderr=True)):
             known[key] = found
             if cache is not None:
                 (cache / f"{key}.json").write_text(json.dumps(found), encoding="utf-8")

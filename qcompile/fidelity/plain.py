@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qcompile import ideal
 from qcompile.channels import gate_unitary, pauli_basis, survival_form
 from qcompile.fidelity.program import DEPHASE, IDLE, ONE, RESET, RZ, TWO, NoisyProgram
-from qcompile.fidelity.recovery import uniform
+from qcompile.fidelity.recovery import start_with_z, uniform
 
 Matrix = NDArray[np.float64]
 
@@ -111,44 +111,43 @@ def _on_digits(state: Matrix, ptm: Matrix, held: list[int], n: int) -> Matrix:
     return np.moveaxis(tensor, range(count), axes).reshape(-1)
 
 
-def path_losses(program: NoisyProgram, draw: int, paths: int) -> Matrix:
+def path_losses(program: NoisyProgram, draw: int, paths: int) -> tuple[Matrix, float]:
     """`recovery.path_losses`: the same draws, one path after the other."""
-    n = program.num_qubits
-    lost = np.zeros(paths)
+    n, last = program.num_qubits, len(program.kind)
+    channels: list[list[float]] = []  # what each leaves of each path's operator
     for k in range(paths):
-        carried = [3 if uniform(draw, q, k) < 0.5 else 0 for q in range(n)]
+        carried = [3 if start_with_z(draw, q, k) else 0 for q in range(n)]
         turns, losses, turned = [np.eye(4) for _ in range(n)], [np.zeros(4) for _ in range(n)], [False] * n
-        event = n
-        for i in range(len(program.kind) + n):
-            ends = [int(program.first[i])] if i < len(program.kind) else [i - len(program.kind)]
-            what = program.kind[i] if i < len(program.kind) else IDLE
-            noise = noise_ptm(program, i) if i < len(program.kind) else None
+        event, seen = n, []
+        for i in range(last + n):
+            what = program.kind[i] if i < last else IDLE
+            ends = [int(program.first[i])] if i < last else [i - last]
+            ends += [int(program.second[i])] if what == TWO else []
+            noise, turn = (noise_ptm(program, i), unitary(program, draw, i)) if i < last else (None, None)
             left = np.zeros(16) if noise is None else -np.log(np.maximum(np.diag(noise), 1e-300))
-            turn = unitary(program, draw, i) if i < len(program.kind) else None
             if what in (RZ, ONE) and turn is not None:
                 turns[ends[0]] = turn @ turns[ends[0]]
                 losses[ends[0]] = losses[ends[0]] + (left if what == ONE else 0.0)
                 turned[ends[0]] = True
                 continue
-            if what == TWO:
-                ends.append(int(program.second[i]))
             for q in ends:
                 if turned[q]:
                     if carried[q]:
                         carried[q] = _drawn(turns[q][:, carried[q]], uniform(draw, event, k))
-                        lost[k] += losses[q][carried[q]]
+                    seen.append(losses[q][carried[q]])
                     turns[q], losses[q], turned[q] = np.eye(4), np.zeros(4), False
                     event += 1
             if what == TWO and turn is not None:
                 pair = 4 * carried[ends[0]] + carried[ends[1]]
-                if pair:
-                    pair = _drawn(turn[:, pair], uniform(draw, event, k))
-                    carried[ends[0]], carried[ends[1]] = divmod(pair, 4)
+                pair = _drawn(turn[:, pair], uniform(draw, event, k)) if pair else 0
+                carried[ends[0]], carried[ends[1]] = divmod(pair, 4)
                 event += 1
-                lost[k] += left[pair]
+                seen.append(left[pair])
             elif noise is not None:
-                lost[k] += left[carried[ends[0]]]
-    return lost
+                seen.append(left[carried[ends[0]]])
+        channels.append(seen)
+    each = np.array(channels)
+    return each.sum(axis=1), float(-np.log(np.exp(-each).mean(axis=0)).sum())
 
 
 def _drawn(column: Matrix, number: float) -> int:

@@ -5,8 +5,8 @@ A pure state's fidelity is a mean over its Pauli operators P, each drawn with pr
     F = sum_P <P>^2 / 2^n  x  <P>_noisy / <P>,
 
 and the second factor, exp(-L), is what the channels leave of P. The product formula is exp(-mean L) to first order; but
-some operators pass unharmed (the identity, a stabilizer that commutes with the errors), and the mean of exp(-L) is above
-exp(-mean L). That is what two errors that cancel look like.
+some operators pass unharmed (the identity, a stabilizer that commutes with the errors), and the mean of exp(-L) is
+above exp(-mean L). That is what two errors that cancel look like.
 
 Operators are drawn by walking forwards: Z-strings of |0...0> at first, then each gate turns an operator into one of
 those that it is a sum of, with the squared coefficient for a probability. That is exact for Clifford gates; elsewhere
@@ -29,6 +29,7 @@ from qcompile.fidelity.program import IDLE, ONE, RZ, TWO, NoisyProgram
 PATHS = 1024
 """Paths of one estimate; a long circuit gets fewer, so that none takes longer than the pass over its channels."""
 
+_COUNTED = 10  # 2^10 = PATHS
 _FEWEST = 128
 _WORK = 2**21  # operations x paths: about 5 ms
 
@@ -36,33 +37,36 @@ _WORST = 0.1  # relative standard error above which a mean of exp(-L) is no esti
 
 
 def excess(program: NoisyProgram, draw: int) -> tuple[float, float] | None:
-    """(exp(-mean L), mean of exp(-L) over it) of the paths; None where so few of them count that nothing is known."""
+    """(product of the channels, mean of exp(-L) over it) of the paths; None where too few of them count to know.
+
+    The product is of each channel's mean over the paths: what the product formula says of them.
+    """
     count = len(program.kind)
     paths = max(min(PATHS, _WORK // max(count, 1)), _FEWEST)
-    lost = path_losses(program, draw, paths)
-    mean = float(lost.mean())
-    if mean > 600:  # exp would be 0
+    lost, product = path_losses(program, draw, paths)
+    if product > 600:  # exp would be 0
         return None
-    kept = np.exp(mean - lost)
+    kept = np.exp(product - lost)
     ratio = float(kept.mean())
     if float(kept.std()) > _WORST * ratio * math.sqrt(paths):
         return None
-    return math.exp(-mean), ratio
+    return math.exp(-product), ratio
 
 
-def path_losses(program: NoisyProgram, draw: int, paths: int) -> NDArray[np.float64]:
-    """[path] -log of what the channels leave of the operator that the path carries. A function of the arguments alone.
+def path_losses(program: NoisyProgram, draw: int, paths: int) -> tuple[NDArray[np.float64], float]:
+    """-log of what the channels leave of the operator that each path carries, and of each channel's mean, multiplied.
 
+    A function of the arguments alone. Returns: [path] losses, sum over the channels of -log mean exp(-loss).
     Raises: ValueError: a measurement or reset before the end.
     """
     if not program.is_unitary:
         raise ValueError("measurement or reset before the end: there is no pure state")
     lost = np.zeros(paths)
-    _walk(
+    product = _walk(
         lost, program.kind, program.first, program.second, program.matrix[draw], program.noise, program.angle[draw],
         program.decay, program.dephase, *program.unitaries, *_log_diagonals(program), program.num_qubits, draw,
     )  # fmt: skip
-    return lost
+    return lost, float(product)
 
 
 def _log_diagonals(program: NoisyProgram) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -87,6 +91,14 @@ def uniform(seed, event, path):  # type: ignore[no-untyped-def]  # pragma: no co
 
 
 @numba.njit(cache=True, nogil=True)
+def start_with_z(seed, qubit, path):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Whether a path starts with Z on a qubit: a coin, but the first qubits take every combination equally often."""
+    if qubit < _COUNTED:
+        return ((path >> qubit) & 1) == 1
+    return uniform(seed, qubit, path) < 0.5
+
+
+@numba.njit(cache=True, nogil=True)
 def _walk(  # type: ignore[no-untyped-def]
     lost, kind, first, second, matrix, noise, angle, decay, dephase, u1, u2, l1, l2, n, seed
 ):  # pragma: no cover - compiled
@@ -99,10 +111,11 @@ def _walk(  # type: ignore[no-untyped-def]
         for j in range(4):
             turn[q, j, j] = 1.0
         for k in range(paths):
-            if uniform(seed, q, k) < 0.5:
+            if start_with_z(seed, q, k):
                 carried[q, k] = 3
     column, room = np.empty(4), np.empty(4)
     event = n
+    product = 0.0
     for i in range(len(kind) + n):  # in the end every qubit's last rotation
         a = first[i] if i < len(kind) else i - len(kind)
         if i < len(kind) and (kind[i] == RZ or kind[i] == ONE):
@@ -129,7 +142,7 @@ def _walk(  # type: ignore[no-untyped-def]
         for e in range(ends):
             q = a if e == 0 else second[i]
             if turned[q]:
-                _turn(carried[q], lost, turn[q], waiting[q], seed, event)
+                product -= math.log(_turn(carried[q], lost, turn[q], waiting[q], seed, event))
                 event += 1
                 turned[q] = False
                 for j in range(4):
@@ -140,20 +153,27 @@ def _walk(  # type: ignore[no-untyped-def]
             continue
         if kind[i] == IDLE:
             z, x = -math.log(max(decay[i], 1e-300)), -math.log(max(dephase[i], 1e-300))
+            along = across = 0
             for k in range(paths):
                 p = carried[a, k]
                 if p == 3:
                     lost[k] += z
+                    along += 1
                 elif p != 0:
                     lost[k] += x
+                    across += 1
+            product -= math.log1p((along * math.expm1(-z) + across * math.expm1(-x)) / paths)
         else:
-            _join(carried[a], carried[second[i]], lost, u2[matrix[i]], l2[noise[i]], seed, event)
+            kept = _join(carried[a], carried[second[i]], lost, u2[matrix[i]], l2[noise[i]], seed, event)
+            product -= math.log(kept)
             event += 1
+    return product
 
 
 @numba.njit(cache=True, nogil=True)
 def _turn(carried, lost, ptm, losses, seed, event):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """A rotation of one qubit: each Pauli becomes one of three."""
+    """A rotation of one qubit: each Pauli becomes one of three. Returns the mean of what is left."""
+    count = np.zeros(4)
     below = np.zeros((4, 4))  # [Pauli, new Pauli] probability of a lower one
     for p in range(1, 4):
         for j in range(2, 4):
@@ -165,11 +185,20 @@ def _turn(carried, lost, ptm, losses, seed, event):  # type: ignore[no-untyped-d
             new = 1 + (u >= below[p, 2]) + (u >= below[p, 3])
             carried[k] = new
             lost[k] += losses[new]
+            count[new] += 1
+    mean = 1.0
+    for j in range(1, 4):
+        mean += count[j] * math.expm1(-losses[j]) / len(lost)
+    return mean
 
 
 @numba.njit(cache=True, nogil=True)
 def _join(one, other, lost, ptm, losses, seed, event):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """A gate on two qubits: a Clifford gate takes a Pauli to one other, a different one to any of its terms."""
+    """A gate on two qubits: a Clifford gate takes a Pauli to one other, a different one to any of its terms.
+
+    Returns the mean of what is left.
+    """
+    count = np.zeros(16)
     below = np.zeros((16, 17))
     target = np.full(16, -1)
     for p in range(16):
@@ -189,3 +218,8 @@ def _join(one, other, lost, ptm, losses, seed, event):  # type: ignore[no-untype
             one[k] = new >> 2
             other[k] = new & 3
             lost[k] += losses[new]
+            count[new] += 1
+    mean = 1.0
+    for j in range(1, 16):
+        mean += count[j] * math.expm1(-losses[j]) / len(lost)
+    return mean

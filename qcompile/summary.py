@@ -45,7 +45,8 @@ def estimate_lines(estimate: Estimate, now: datetime | None = None) -> Lines:
         days = estimate.age(now).total_seconds() / 86400
         lines.append((f"  with the drift of {days:,.0f} days", f"{low:.4f} to {high:.4f} ({100 * LEVEL:.0f} %)"))
     hellinger = estimate.hellinger_fidelity
-    found = f"{hellinger:.4f}" if hellinger is not None else f"none: {estimate.hellinger_note or 'dead gates'}"
+    sampled = f" ± {estimate.hellinger_uncertainty:.4f}" if estimate.hellinger_uncertainty else ""
+    found = f"{hellinger:.4f}{sampled}" if hellinger is not None else f"none: {estimate.hellinger_note}"
     lines.append(("Hellinger fidelity (with readout)", found))
     lines.append(("success probability (ESP)", f"{estimate.success_probability:.4f}"))
     lines += [(f"  lost to {CAUSES[cause]}", f"{100 * share:.1f} %") for cause, share in estimate.breakdown.items()]

@@ -124,7 +124,10 @@ def estimate_values(estimate: Estimate, now: datetime | None = None) -> dict[str
         for loss in estimate.losses
     ]
     return {
-        **{f.name: getattr(estimate, f.name) for f in fields(estimate)},
+        **{f.name: getattr(estimate, f.name) for f in fields(estimate) if f.name != "distribution"},
+        "hellinger_fidelity": estimate.hellinger_fidelity,
+        "hellinger_uncertainty": estimate.hellinger_uncertainty,
+        "hellinger_note": estimate.hellinger_note,
         "breakdown": dict(estimate.breakdown),
         "dead_gates": list(estimate.dead_gates),
         "losses": losses,

@@ -92,9 +92,9 @@ def reduced_paulis(state: ideal.State, held: list[int], n: int) -> Matrix:
 def noisy_state(program: NoisyProgram, draw: int) -> Matrix:
     """`exact.noisy_state`: every channel applied to the whole Pauli vector by itself."""
     n = program.num_qubits
-    state = np.ones(1)
+    state: Matrix = np.ones(1)
     for _ in range(n):
-        state = np.kron([1.0, 0.0, 0.0, 1.0], state)
+        state = np.asarray(np.kron([1.0, 0.0, 0.0, 1.0], state), dtype=np.float64)
     for i, what in enumerate(program.kind):
         held = [int(program.first[i]), int(program.second[i])][: 2 if what == TWO else 1]
         for ptm in (unitary(program, draw, i), noise_ptm(program, i)):
@@ -108,7 +108,7 @@ def _on_digits(state: Matrix, ptm: Matrix, held: list[int], n: int) -> Matrix:
     count = len(held)
     axes = [n - 1 - q for q in held]
     tensor = np.tensordot(ptm.reshape([4] * (2 * count)), state.reshape([4] * n), axes=(range(count, 2 * count), axes))
-    return np.moveaxis(tensor, range(count), axes).reshape(-1)
+    return np.asarray(np.moveaxis(tensor, range(count), axes).reshape(-1), dtype=np.float64)
 
 
 def path_losses(program: NoisyProgram, draw: int, paths: int) -> tuple[Matrix, float]:

@@ -38,8 +38,8 @@ SAMPLES = 512
 FEWEST = 32
 """Below so many a distribution is not worth having."""
 
-WORK = 2**30
-"""Amplitudes that all trajectories of all draws may pass over: 3 to 4 s."""
+WORK = 2**28
+"""Amplitudes that all trajectories of all draws may pass over: about a second."""
 
 GROUPS = 8
 """Of trajectories, for the error of what is computed from them."""

@@ -151,8 +151,9 @@ def test_hellinger_sees_readout_and_is_none_beyond_its_size() -> None:
     )
     sharp = compile(circuit, device).estimate
     assert compile(circuit, blurred).estimate.hellinger_fidelity < sharp.hellinger_fidelity - 0.05
-    wide = compile(esu2(14, 1, np.random.default_rng(0)), load_device("ibm_guadalupe"), effort="fast")
+    wide = compile(esu2(24, 1, np.random.default_rng(0)), load_device("ibm_kolkata"), effort="fast")
     assert wide.estimate.hellinger_fidelity is None
+    assert "too many to sample" in wide.estimate.hellinger_note
 
 
 def test_estimate_is_unchanged_by_gates_outside_the_light_cone() -> None:

@@ -1,4 +1,4 @@
-"""A NoisyProgram as two-qubit blocks, noisy and noise-free side by side, and the order in which a Pauli string meets them.
+"""A NoisyProgram as two-qubit blocks, noisy and noise-free side by side, and the order in which a string meets them.
 
 What touches one qubit (gates, their noise, waiting, resets) is gathered into the two-qubit gate behind it, gates that
 follow one another on the same pair become one matrix, and the state |0> that a qubit starts in is part of its first

@@ -91,7 +91,8 @@ def propagate(blocks: Blocks, way: Route, *, threshold: float = NEGLIGIBLE, max_
         at, keys, values = _advance(
             at, keys, values, sums, steps.block, steps.slot, blocks.matrix, threshold, max_terms, _BUDGET
         )
-    return Propagated(*(float(s) for s in sums[:5]), int(sums[5]))
+    settled_noisy, settled_ideal, lost_noisy, lost_ideal, lost_square, terms = sums.tolist()
+    return Propagated(settled_noisy, settled_ideal, lost_noisy, lost_ideal, lost_square, int(terms))
 
 
 def _packed(steps: Plan) -> NDArray[np.uint64]:
@@ -273,4 +274,5 @@ def propagate_plain(
                 lost += [*np.abs(pair), (pair[0] - pair[1]) ** 2]
         strings = {string: pair for string, pair in large.items() if string in kept}
         most = max(most, len(strings))
-    return Propagated(*map(float, (*settled, *lost)), most)
+    noisy, ideal, lost_noisy, lost_ideal, lost_square = (*settled.tolist(), *lost.tolist())
+    return Propagated(noisy, ideal, lost_noisy, lost_ideal, lost_square, most)

@@ -34,6 +34,7 @@ MAX_TERMS = 1 << 18
 EXACT_QUBITS = 10
 """Largest light cone whose density matrix is an alternative: 8 MB, about a second."""
 
+_NOTHING_KNOWN = 4.0  # two expectations are each between -1 and 1
 _PROPAGATION, _EXACT = 20e-9, 12e-9  # s for each 4^qubits and block, or two-qubit gate; measured, good to a factor of 2
 _TO_Z: dict[str, tuple[tuple[str, tuple[float, ...]], ...]] = {
     "X": (("rz", (math.pi / 2,)), ("sx", ())),
@@ -54,9 +55,11 @@ class ExpectationError:
         spread: standard deviation of `error` over the draws; 0 where everything is bound.
         truncation: rigorous bound on what dropped Pauli strings changed in `ideal`, `noisy` and `error`: the sum of
             their |coefficients|, noisy and noise-free, times the observable's own. 0 (to rounding) where nothing had
-            to be dropped. Usually far too large, since it lets no two strings cancel.
+            to be dropped; 4 for each unit of coefficient where it says nothing, which is soon: the sum lets no two
+            strings cancel.
         typical_truncation: root of the sum of squares of (noisy - noise-free) coefficients dropped: how far `error`
-            is off if what they stand for has random signs. No bound; in the tests' circuits the truth was below it.
+            is off if what they stand for has random signs. No bound; `tests/benchmarks/expectation_accuracy.py`
+            counts how often the truth is below it.
         terms: the most Pauli strings carried at once (of an exact density matrix: its entries).
         draws: parameter draws averaged over.
         method: "propagation" (Pauli strings, backwards), or "exact" (density matrix) where a string needed it.
@@ -175,8 +178,8 @@ class _MeasuredProgram:
                 limit = NEGLIGIBLE if fits else threshold
                 found = [propagate(b, way, threshold=limit, max_terms=max_terms) for b in blocks]
                 yield _Row(
-                    np.array([[r.noisy, r.ideal] for r in found]),
-                    np.array([r.lost_noisy + r.lost_ideal for r in found]),
+                    np.clip([[r.noisy, r.ideal] for r in found], -1.0, 1.0),  # where the truth lies
+                    np.array([min(r.lost_noisy + r.lost_ideal, _NOTHING_KNOWN) for r in found]),
                     np.array([r.lost_square for r in found]),
                     max(r.terms for r in found),
                     "propagation",

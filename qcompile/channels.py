@@ -30,7 +30,7 @@ _PAULIS: tuple[NDArray[np.complex128], ...] = (
 
 
 @cache
-def _pauli_basis(num_qubits: int) -> NDArray[np.complex128]:
+def pauli_basis(num_qubits: int) -> NDArray[np.complex128]:
     """[4^n, 2^n, 2^n]; matrices act on Qiskit's order, where the first qubit is the least significant bit."""
     if num_qubits == 1:
         return np.array(_PAULIS)
@@ -40,7 +40,7 @@ def _pauli_basis(num_qubits: int) -> NDArray[np.complex128]:
 def unitary_ptm(matrix: NDArray[np.complex128]) -> Matrix:
     """PTM of a one- or two-qubit unitary given in Qiskit's qubit order. Shape [4, 4] or [16, 16]."""
     dimension = matrix.shape[0]
-    paulis = _pauli_basis(1 if dimension == 2 else 2)
+    paulis = pauli_basis(1 if dimension == 2 else 2)
     rotated = matrix @ paulis @ matrix.conj().T
     ptm: Matrix = np.real(np.einsum("aij,bji->ab", paulis, rotated)) / dimension
     return ptm
@@ -142,7 +142,7 @@ def confusion_matrix(device: Device, qubit: int) -> Matrix:
 @cache
 def _fidelity_tensor(num_qubits: int) -> Matrix:
     """G[P, Q, a, b] = Re tr(b P a Q) / d^3: turns a PTM into the quadratic form below."""
-    paulis = _pauli_basis(num_qubits)
+    paulis = pauli_basis(num_qubits)
     left = np.einsum("bij,pjk->bpik", paulis, paulis)
     tensor: Matrix = np.real(np.einsum("bpik,aqki->pqab", left, left)) / (2**num_qubits) ** 3
     return tensor

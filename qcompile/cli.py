@@ -28,11 +28,12 @@ from qcompile.calibration import list_devices, load_device
 from qcompile.circuit import read_circuit
 from qcompile.compare import compare
 from qcompile.compile import ROUNDS, compile
-from qcompile.cost import cost, execution_cost
+from qcompile.cost import Workload, checked_runs, cost, execution_cost
 from qcompile.draw import draw_comparison, draw_device
 from qcompile.draw_ranking import draw_ranking
 from qcompile.errors import CalibrationError, InputError, QonchipError
 from qcompile.estimate import estimate
+from qcompile.fidelity import METHODS
 from qcompile.imports import import_device
 from qcompile.rank import ORDERS, rank
 
@@ -152,8 +153,10 @@ def _compile(options: argparse.Namespace) -> Answer:
 
 def _estimate(options: argparse.Namespace) -> Answer:
     device, circuit = load_device(options.device), _read(options.circuit)
-    found = estimate(circuit, device, _values(options.values), seed=options.seed)
-    bill = execution_cost(device, found.duration, shots=options.shots)
+    checked_runs(device, options.shots)
+    found = estimate(circuit, device, _values(options.values), seed=options.seed, method=options.method)
+    work = Workload.of(circuit, device, duration=found.duration)
+    bill = execution_cost(device, work, shots=options.shots)
     values = {"circuit": circuit.name, "device": device.name}
     values |= {"estimate": tables.estimate_values(found), "cost": asdict(bill)}
     return values, [tables.estimate_table(found, bill, f"{circuit.name} on {device.name}")]
@@ -334,7 +337,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--picture", type=Path, metavar="PNG", help="draw it on the chip: .png, .svg or .pdf")
 
-    add_circuit(add("estimate", _estimate, "estimate a circuit that is already on physical qubits and in native gates"))
+    command = add("estimate", _estimate, "estimate a circuit that is already on physical qubits and in native gates")
+    add_circuit(command)
+    command.add_argument("--method", choices=METHODS, help="default: the most accurate one that takes a second")
 
     command = add("compare", _compare, "compare ideal, trivially mapped, Qiskit O3 and ours")
     add_circuit(command)

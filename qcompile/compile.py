@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from qcompile.candidates import (
     ESTIMATED,
     ROUTES,
@@ -41,7 +39,7 @@ from qcompile.placement import region, sabre, subgraph, trivial
 from qcompile.placement.base import Placement
 from qcompile.schedule import with_delays_in_seconds
 from qcompile.synthesis import check_native_gates, to_circuit
-from qcompile.values import Values, parameter_draws
+from qcompile.values import Values, checked_seed, parameter_draws
 from qcompile.verify import assert_executable
 
 ROUNDS = {"fast": 1, "normal": 4, "best": 16}
@@ -71,9 +69,7 @@ def compile(
     """
     if effort not in ROUNDS:
         raise InputError(f"effort = {effort!r}. Expected one of {', '.join(ROUNDS)}.")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError(f"seed = {seed!r}. Expected a whole number, 0 or more.")
-    seed = int(seed)
+    seed = checked_seed(seed)
     check_device(device)
     original = read_circuit(circuit)
     check_native_gates(device)

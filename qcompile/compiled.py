@@ -14,6 +14,7 @@ from qcompile.device import Device
 from qcompile.estimate import Estimate
 from qcompile.layout import Layout
 from qcompile.schedule import Schedule, pad, schedule
+from qcompile.summary import estimate_lines, html
 
 __all__ = ["CompiledCircuit", "Estimate"]
 
@@ -53,6 +54,13 @@ class CompiledCircuit:
     def compact(self) -> QuantumCircuit:
         """The same circuit on the active qubits only, ascending; `active_qubits[i]` is its qubit i."""
         return compact(self.circuit, self.active_qubits)
+
+    def _repr_html_(self) -> str:
+        places = {
+            "placed at": ", ".join(f"q{v}→{p}" for v, p in enumerate(self.initial_layout.physical)),
+            "at the end": ", ".join(f"q{v}→{p}" for v, p in enumerate(self.final_layout.physical)),
+        }
+        return html(f"{self.circuit.name} on {self.device.name}", [*places.items(), *estimate_lines(self.estimate)])
 
     def padded(self) -> QuantumCircuit:
         """The compact circuit with an explicit delay in every idle window: what a noise simulation runs."""

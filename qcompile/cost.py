@@ -329,7 +329,7 @@ def _words(matching: tuple[PriceEntry, ...]) -> list[str]:
 def _circuits_per_task(pricing: Pricing | None, program_sets: bool) -> int:
     if not program_sets:
         return 1
-    together = pricing.circuits_per_task
+    together = None if pricing is None else pricing.circuits_per_task
     if together is None:
         raise InputError(
             "program_sets = True, but this price has no program sets. Leave it out, or choose another price."

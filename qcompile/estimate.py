@@ -24,6 +24,7 @@ from qcompile.fidelity.tiers import Survival, affordable, check_method, state_fi
 from qcompile.losses import Loss, by_cause, gathered, grouped, ordered, readout_losses
 from qcompile.native import native_steps
 from qcompile.schedule import Held, depth, start_times
+from qcompile.summary import estimate_lines, html
 from qcompile.values import Values, parameter_draws
 
 
@@ -92,7 +93,7 @@ class Estimate:
             return timedelta(0)
         return (now or datetime.now(UTC)) - self.calibrated_at
 
-    def interval(self, now: datetime | None = None, level: float = 0.68) -> staleness.Interval:
+    def interval(self, now: datetime | None = None, level: float = staleness.LEVEL) -> staleness.Interval:
         """Where state_fidelity lies by now, errors having drifted since the calibration (see `staleness`).
 
         The uncertainty of the method is added on both sides. Raises: ValueError: a level outside (0, 1).
@@ -102,6 +103,9 @@ class Estimate:
         losses = [loss.loss for loss in self.losses if loss.cause != "readout"]
         low, high = staleness.resampled(losses, self.age(now), level)
         return staleness.Interval(max(low - self.uncertainty, 0.0), min(high + self.uncertainty, 1.0))
+
+    def _repr_html_(self) -> str:
+        return html("Estimate", estimate_lines(self))
 
 
 @dataclass(frozen=True)

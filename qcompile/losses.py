@@ -20,7 +20,7 @@ class Loss(NamedTuple):
     Attributes:
         cause: "one_qubit", "two_qubit", "idle" or "readout".
         name: native gate, "idle" or "measure".
-        qubits: physical ones, in the gate's direction.
+        qubits: physical ones, ascending: both directions of a coupler are one place.
         loss: -log of the survival, natural; all of them add up to that of the whole. inf for a dead element.
     """
 
@@ -36,7 +36,7 @@ class Loss(NamedTuple):
 
 
 def gathered(elements: Sequence[Element], survival: Survival, element: NDArray[np.int64]) -> list[Loss]:
-    """Losses of gates and waiting, largest first; they add up to -log of the mean state fidelity.
+    """Losses of gates and waiting; they add up to -log of the mean state fidelity.
 
     What the operations lose by themselves adds up to a little more: some of it comes back (the floor of an estimate, or
     what only the exact method sees). Each is therefore scaled by the same factor.
@@ -45,8 +45,12 @@ def gathered(elements: Sequence[Element], survival: Survival, element: NDArray[n
     whole = float(sums.sum())
     total = -math.log(max(float(survival.fidelity.mean()), 1e-300))
     scale = total / whole if whole > 0 else 0.0
-    found = [Loss(*e, loss=float(v) * scale) for e, v in zip(elements, sums) if v > 0]
-    return ordered(found)
+    found: dict[Element, float] = {}
+    for (cause, name, qubits), value in zip(elements, sums.tolist()):
+        if value > 0:
+            place = Element(cause, name, tuple(sorted(qubits)))  # both directions of a coupler are one place
+            found[place] = found.get(place, 0.0) + value * scale
+    return [Loss(*place, loss=value) for place, value in found.items()]
 
 
 def readout_losses(device: Device, measured: Iterable[int]) -> list[Loss]:

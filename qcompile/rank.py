@@ -16,8 +16,6 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy as np
-
 from qcompile.calibration import list_devices, load_device
 from qcompile.circuit import CircuitLike, read_circuit, written_out
 from qcompile.compile import ROUNDS, compile
@@ -25,8 +23,8 @@ from qcompile.compiled import CompiledCircuit
 from qcompile.cost import checked_runs, cost
 from qcompile.device import Device
 from qcompile.errors import CalibrationError, CircuitError, InputError, NotExecutableError, UnroutableError
-from qcompile.estimate import Values, parameter_draws
 from qcompile.lowering import lower
+from qcompile.values import Values, checked_seed, parameter_draws
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -213,8 +211,7 @@ def rank(
     checked_runs(None, shots, circuits)
     if effort not in ROUNDS:
         raise InputError(f"effort = {effort!r}. Expected one of {', '.join(ROUNDS)}.")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError(f"seed = {seed!r}. Expected a whole number, 0 or more.")
+    seed = checked_seed(seed)
     original = read_circuit(circuit)
     parameter_draws(tuple(original.parameters), values, seed, original.name)
     lower(written_out(original))

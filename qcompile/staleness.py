@@ -25,6 +25,9 @@ FRESH = 0.1
 DRIFT = 0.2
 """What a day adds, in quadrature."""
 
+LEVEL = 0.68
+"""Probability of an interval unless said otherwise: one standard deviation of a normal one."""
+
 LONGEST = 10.0
 """Days after which nothing more is added."""
 

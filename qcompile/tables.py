@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -15,12 +17,11 @@ from qcompile.compiled import CompiledCircuit
 from qcompile.cost import Cost, price_for
 from qcompile.device import Device
 from qcompile.estimate import Estimate
+from qcompile.staleness import LEVEL
+from qcompile.summary import CAPTION, CAUSES, estimate_lines
 
 if TYPE_CHECKING:
     from qcompile.compare import Comparison
-
-CAUSES = {"one_qubit": "one-qubit gates", "two_qubit": "two-qubit gates", "idle": "waiting", "readout": "readout"}
-CAPTION = "Upper bounds: from calibration alone, without drift, crosstalk and leakage."
 
 
 def device_values(device: Device) -> dict[str, Any]:
@@ -115,9 +116,22 @@ def stored_table(rows: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
-def estimate_values(estimate: Estimate) -> dict[str, Any]:
-    """An estimate as plain values."""
-    return asdict(estimate) | {"breakdown": dict(estimate.breakdown), "dead_gates": list(estimate.dead_gates)}
+def estimate_values(estimate: Estimate, now: datetime | None = None) -> dict[str, Any]:
+    """An estimate as plain values; the loss of a dead element is None. `now` as in `Estimate.interval`."""
+    low, high = estimate.interval(now)
+    losses = [
+        {**loss._asdict(), "qubits": list(loss.qubits), "loss": None if math.isinf(loss.loss) else loss.loss}
+        for loss in estimate.losses
+    ]
+    return {
+        **{f.name: getattr(estimate, f.name) for f in fields(estimate)},
+        "breakdown": dict(estimate.breakdown),
+        "dead_gates": list(estimate.dead_gates),
+        "losses": losses,
+        "calibrated_at": None if estimate.calibrated_at is None else estimate.calibrated_at.isoformat(),
+        "age_days": round(estimate.age(now).total_seconds() / 86400, 2),
+        "interval": {"low": low, "high": high, "level": LEVEL},
+    }
 
 
 def estimate_table(estimate: Estimate, bill: Cost, title: str) -> Table:
@@ -125,23 +139,12 @@ def estimate_table(estimate: Estimate, bill: Cost, title: str) -> Table:
     table = Table(title=title, caption=CAPTION, show_header=False, title_justify="left", caption_justify="left")
     table.add_column()
     table.add_column(justify="right")
-    spread = f" ± {estimate.spread:.4f} over {estimate.draws} parameter draws" if estimate.draws > 1 else ""
-    table.add_row("state fidelity", f"{estimate.state_fidelity:.4f}{spread}")
-    if estimate.hellinger_fidelity is not None:
-        table.add_row("Hellinger fidelity (with readout)", f"{estimate.hellinger_fidelity:.4f}")
-    table.add_row("success probability (ESP)", f"{estimate.success_probability:.4f}")
-    for cause, words in CAUSES.items():
-        table.add_row(f"  lost to {words}", f"{100 * estimate.breakdown[cause]:.1f} %")
-    table.add_row("two-qubit gates", str(estimate.two_qubit_gates))
-    table.add_row("SWAPs inserted", str(estimate.swaps))
-    table.add_row("depth", str(estimate.depth))
-    table.add_row("duration", _micro(estimate.duration))
+    for name, text in estimate_lines(estimate):
+        table.add_row(name, text, style="bold red" if name.startswith("dead") else None)
     table.add_row(f"QPU time of {bill.executions} executions", f"{bill.qpu_seconds:.2f} s")
     if bill.credits is not None:
         table.add_row("credits", f"{bill.credits:,.2f}")
     table.add_row("price", "unknown" if bill.usd is None else f"{bill.usd:.2f} USD")
-    if estimate.dead_gates:
-        table.add_row("dead gates used", ", ".join(estimate.dead_gates), style="bold red")
     return table
 
 

@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 from qiskit.circuit import Parameter, ParameterExpression, ParameterVector
 from qiskit.exceptions import QiskitError
 
-from qcompile.errors import CircuitError
+from qcompile.errors import CircuitError, InputError
 
 DRAWS = 8
 """Parameter draws of an estimate where the parameters are not bound: uniform in [0, 2 pi)."""
 
 Values = Mapping[Any, float] | Sequence[float] | NDArray[np.float64] | None
+
+
+def checked_seed(seed: object) -> int:
+    """The seed as an int. Raises: InputError: not a whole number, or negative."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"seed = {seed!r}. Expected a whole number, 0 or more.")
+    return int(seed)
 
 
 def parameter_draws(parameters: Sequence[Parameter], values: Values, seed: int, place: str) -> NDArray[np.float64]:
@@ -25,7 +32,9 @@ def parameter_draws(parameters: Sequence[Parameter], values: Values, seed: int, 
     Args:
         values: by parameter, vector of parameters or name, or a sequence in the order of `parameters`.
     Raises: CircuitError: a missing or unknown parameter, a wrong number of values, a value that is not finite.
+        InputError: a seed that is none.
     """
+    seed = checked_seed(seed)
     if values is None:
         if not parameters:
             return np.empty((1, 0))

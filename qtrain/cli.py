@@ -162,7 +162,7 @@ def _cost(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     values: dict[str, Any] = {"device": None if device is None else device.name, "steps": task.settings.steps}
     lines = []
     for name, bill in (("least", least), ("most", most)):
-        usd = price(bill, device)
+        usd = price(bill, device, layer.program)
         values[name] = {"circuits": bill.circuits, "shots": bill.shots, "qpu_seconds": bill.qpu_seconds, "usd": usd}
         money = "" if usd is None else f", {usd:,.2f} USD"
         lines.append(_spent(bill.circuits, bill.shots, bill.qpu_seconds) + money)

@@ -22,7 +22,7 @@ TIERS = (
     ("schedule",),
     ("values", "fidelity", "observables"),
     ("native", "staleness", "losses"),
-    ("estimate", "lowering", "commuting"),
+    ("estimate", "summary", "lowering", "commuting"),
     ("placement", "routing", "absorption", "synthesis"),
     ("compiled", "candidates", "cost", "expectation", "verify"),
     ("compile",),

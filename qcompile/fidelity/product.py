@@ -12,20 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from qcompile.channels import gate_unitary
 from qcompile.fidelity.program import DEPHASE, IDLE, ONE, RESET, RZ, TWO, NoisyProgram
-
-
-def idle_survival(bloch: NDArray[np.float64], decay: float, dephase: float) -> float:
-    """sum_k |tr(K_k rho)|^2 of thermal relaxation for a one-qubit Pauli vector (1, x, y, z).
-
-    Args:
-        decay, dephase: exp(-t/T1), exp(-t/T2).
-    """
-    _, x, y, z = bloch
-    mixed = (1 - decay) / 4
-    keep, flip = (1 + 2 * dephase + decay) / 4, (1 - 2 * dephase + decay) / 4
-    return float(keep + flip * z * z + mixed * (x * x + y * y) + 2 * mixed * z)
 
 
 def log_survival(program: NoisyProgram) -> NDArray[np.float64]:
@@ -60,7 +47,7 @@ def log_two(form, r):  # type: ignore[no-untyped-def]  # pragma: no cover - comp
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def log_idle(r, decay, dephase):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """`idle_survival`, its log."""
+    """Log survival of thermal relaxation for a Pauli vector (1, x, y, z); decay, dephase: exp(-t/T1), exp(-t/T2)."""
     mixed = (1 - decay) / 4
     keep, flip = (1 + 2 * dephase + decay) / 4, (1 - 2 * dephase + decay) / 4
     total = keep + flip * r[3] * r[3] + mixed * (r[1] * r[1] + r[2] * r[2]) + 2 * mixed * r[3]
@@ -127,29 +114,4 @@ def _pass(  # type: ignore[no-untyped-def]  # numba infers the types, the twin b
                 bloch[a, 1] = 0.0
                 bloch[a, 2] = 0.0
                 bloch[a, 3] = 1.0
-    return logs
-
-
-def log_survival_plain(program: NoisyProgram) -> NDArray[np.float64]:
-    """`log_survival` in plain numpy, one line an idea; tests compare the two."""
-    logs = np.zeros(program.angle.shape)
-    (u1, u2), (s1, s2) = program.unitaries, program.forms
-    for d in range(program.draws):
-        bloch = np.tile([1.0, 0.0, 0.0, 1.0], (max(program.num_qubits, 1), 1))
-        for i, what in enumerate(program.kind):
-            a, b, m, n = program.first[i], program.second[i], program.matrix[d, i], program.noise[i]
-            if what == RZ:
-                bloch[a] = gate_unitary("rz", (float(program.angle[d, i]),)) @ bloch[a]
-            elif what == ONE:
-                bloch[a] = u1[m] @ bloch[a]
-                logs[d, i] = math.log(bloch[a] @ s1[n] @ bloch[a])
-            elif what == TWO:
-                pair = u2[m] @ np.kron(bloch[a], bloch[b])
-                pair[0] = 1.0
-                logs[d, i] = math.log(pair @ s2[n] @ pair)
-                bloch[a], bloch[b] = pair.reshape(4, 4)[:, 0], pair.reshape(4, 4)[0]
-            elif what == IDLE:
-                logs[d, i] = math.log(idle_survival(bloch[a], float(program.decay[i]), float(program.dephase[i])))
-            else:
-                bloch[a] = [1.0, 0.0, 0.0, bloch[a, 3] if what == DEPHASE else 1.0]
     return logs

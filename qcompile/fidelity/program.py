@@ -242,7 +242,7 @@ def _noises(
 ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]], NDArray[np.int64]]:
     """By width stacked PTMs and survival forms of the noise, and [element] its index there (-1: no gate)."""
     gates: tuple[list[tuple[str, tuple[int, ...]]], ...] = ([], [])
-    index = np.full(len(elements), -1)
+    index = np.full(max(len(elements), 1), -1)  # at least one: rz alone has no element, and points at the first
     for e, (name, qubits) in enumerate(elements):
         if name not in ("idle", "measure", "reset"):
             index[e] = len(gates[len(qubits) - 1])

@@ -1,8 +1,9 @@
 """State fidelity by four methods, from any size to exact, and which of them a circuit's size allows.
 
-The product over all channels of their chance to leave the state alone is what is certain to be right. What was harmed
-is not all lost: a state without memory of itself still overlaps by 2^-n, so F + (1 - F)(1 - lambda) / 2^n is reported,
-lambda the product over all channels of how much they shrink a Pauli on average.
+To first order in the noise, fidelity is the product over all channels of their chance to leave the state alone. What
+was harmed is not all lost: errors cancel, and even a state without memory of itself overlaps by 2^-n. `recovery.py`
+samples that; where it cannot, F + (1 - F)(1 - lambda) / 2^n is reported, lambda the product over all channels of how
+much they shrink a Pauli on average.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from numpy.typing import NDArray
 from qcompile.errors import InputError
 from qcompile.fidelity import cluster, exact, marginals, product
 from qcompile.fidelity.program import NoisyProgram
+from qcompile.fidelity.recovery import excess
 
 METHODS = ("product", "cluster", "marginals", "exact")
 """From the cheapest to the truth of the noise model."""
 
-UNCERTAINTY = {"product": 0.2, "cluster": 0.06, "marginals": 0.05, "exact": 0.0}
+UNCERTAINTY = {"product": 0.3, "cluster": 0.06, "marginals": 0.03, "exact": 0.0}
 """Times (1 - F) sqrt(F): 9 of 10 mapped circuits were within it (tests/benchmarks/estimate_accuracy.py)."""
 
 _EXACT_WORK = 2**25  # entries x two-qubit gates x draws: about 0.3 s
@@ -78,6 +80,15 @@ class Survival:
         return UNCERTAINTY[self.method] * (1 - mean) * mean**0.5
 
 
+def _with_recovery(survived: float, program: NoisyProgram, draw: int, method: str) -> float:
+    found = excess(program, draw) if method != "product" and program.is_unitary else None
+    if found is not None:
+        along_paths, ratio = found
+        return survived + (ratio - 1) * (survived + along_paths) / 2  # two estimates of the same thing, their mean
+    floor = (1 - program.polarization) / 2.0 ** len(program.virtual_at)
+    return survived + (1 - survived) * floor
+
+
 def state_fidelity(program: NoisyProgram, method: str) -> Survival:
     """Estimated state fidelity on the virtual qubits, all others traced out, readout excluded."""
     ideal: list[NDArray[np.complex128]] | None = None
@@ -96,6 +107,5 @@ def state_fidelity(program: NoisyProgram, method: str) -> Survival:
         fidelity = np.array([exact.overlap(rho, psi, program.virtual_at, n) for rho, psi in pairs])
     else:
         survived = np.exp(logs.sum(axis=1))
-        floor = (1 - program.polarization) / 2.0 ** len(program.virtual_at)
-        fidelity = survived + (1 - survived) * floor
+        fidelity = np.array([_with_recovery(s, program, d, method) for d, s in enumerate(survived.tolist())])
     return Survival(method, np.clip(fidelity, 0.0, 1.0), losses, ideal, noisy)  # rounding ends up on either side

@@ -30,6 +30,7 @@ NEGLIGIBLE = 1e-16
 """Coefficients up to this are rounding: dropped even where nothing need be, and counted like the others."""
 
 _BUDGET = 1 << 20  # strings handled before Python looks for a Ctrl-C: about 0.1 s
+_ROOM = 1 << 12  # strings that there is room for from the start
 _PER_WORD = 32  # qubits
 
 
@@ -82,14 +83,18 @@ def propagate(blocks: Blocks, way: Route, *, threshold: float = NEGLIGIBLE, max_
     if way.plan is None:
         return Propagated(noisy, ideal, 0.0, 0.0, 0.0, 1)
     steps = way.plan
-    keys = _packed(steps)
-    values = np.array([[noisy, ideal]])
+    keys, values = _packed(steps), np.array([[noisy, ideal]])
     sums = np.zeros(6)  # settled noisy and ideal, lost noisy and ideal, lost square, most strings
     sums[5] = 1
-    at = 0
+    at, count = 0, 1
     while at < len(steps.block):
-        at, keys, values = _advance(
-            at, keys, values, sums, steps.block, steps.slot, blocks.matrix, threshold, max_terms, _BUDGET
+        room = min(max(16 * count, _ROOM), max_terms)
+        if room > len(keys):
+            keys = np.concatenate((keys[:count], np.empty((room - count, keys.shape[1]), np.uint64)))
+            values = np.concatenate((values[:count], np.empty((room - count, 2))))
+        # returns no arrays: Ctrl-C while numba wraps one would come out as a SystemError
+        at, count = _advance(
+            at, count, keys, values, sums, steps.block, steps.slot, blocks.matrix, threshold, max_terms, _BUDGET
         )
     settled_noisy, settled_ideal, lost_noisy, lost_ideal, lost_square, terms = sums.tolist()
     return Propagated(settled_noisy, settled_ideal, lost_noisy, lost_ideal, lost_square, int(terms))
@@ -105,16 +110,21 @@ def _packed(steps: Plan) -> NDArray[np.uint64]:
 
 @numba.njit(cache=True, nogil=True)
 def _advance(  # type: ignore[no-untyped-def]
-    at, keys, values, sums, block, slot, matrix, threshold, max_terms, budget
+    at, count, keys, values, sums, block, slot, matrix, threshold, max_terms, budget
 ):  # pragma: no cover - compiled
-    """As many steps as the budget of strings allows, at least one."""
+    """As many steps as the budget of strings and the room in `keys` allow, at least one."""
     done = 0
-    while at < len(block) and done < budget:
-        done += len(values) + 1
-        keys, values = _step(keys, values, sums, matrix[block[at]], slot[at, 0], slot[at, 1], threshold, max_terms)
-        sums[5] = max(sums[5], len(values))
+    while at < len(block) and done < budget and min(16 * count, max_terms) <= len(keys):
+        done += count + 1
+        new_keys, new_values = _step(
+            keys[:count], values[:count], sums, matrix[block[at]], slot[at, 0], slot[at, 1], threshold, max_terms
+        )
+        count = len(new_values)
+        keys[:count] = new_keys
+        values[:count] = new_values
+        sums[5] = max(sums[5], count)
         at += 1
-    return at, keys, values
+    return at, count
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})

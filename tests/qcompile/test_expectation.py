@@ -182,6 +182,8 @@ def test_ties_are_broken_to_the_limit() -> None:
         circuit.rz(np.pi / 4, [a, b])
         circuit.cx(a, b)
         circuit.sx([a, b])
+        circuit.rz(np.pi / 4, [a, b])
+        circuit.sx([a, b])
     plain = Device.from_coupling(
         [(0, 1), (1, 2), (2, 3)], t1=None, t2=None, two_qubit_error=0, one_qubit_error=0, readout_error=0
     )
@@ -264,8 +266,7 @@ def test_truncation_is_reported() -> None:
     circuit = line_circuit(14, 8, 4)
     (cut,) = expectation_errors(circuit, ["Z6"], device=LINE, max_terms=2000)
     (more,) = expectation_errors(circuit, ["Z6"], device=LINE, max_terms=1 << 15)
-    assert cut.method == "propagation"
-    assert cut.terms <= 2000
+    assert (cut.method, cut.terms) == ("propagation", 2000)
     assert 0 < more.truncation < cut.truncation
     assert abs(cut.error - more.error) <= cut.truncation + more.truncation
     assert abs(cut.error - more.error) <= 3 * cut.typical_truncation

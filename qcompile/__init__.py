@@ -27,6 +27,7 @@ from qcompile.errors import (
     VerificationError,
 )
 from qcompile.estimate import Estimate, estimate
+from qcompile.expectation import ExpectationError, expectation_errors
 from qcompile.layout import Layout
 from qcompile.prices import PriceEntry, price, prices
 from qcompile.pricing import Pricing
@@ -41,6 +42,7 @@ __all__ = [
     "Cost",
     "Device",
     "Estimate",
+    "ExpectationError",
     "Gate",
     "InputError",
     "Layout",
@@ -69,6 +71,7 @@ __all__ = [
     "draw_ranking",
     "draw_schedule",
     "estimate",
+    "expectation_errors",
     "list_devices",
     "load_device",
     "price",

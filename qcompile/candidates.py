@@ -213,10 +213,10 @@ def _loads(steps: Sequence[NativeStep]) -> tuple[dict[int, int], dict[int, float
     for step in steps:
         if step.name in ("sx", "x"):
             pulses[step.qubits[0]] = pulses.get(step.qubits[0], 0) + 1
-    held = Held.of([s.qubits for s in steps])
+    held = Held.of([s.qubits for s in steps], [s.name for s in steps])
     durations = np.array([s.duration for s in steps])
     start, total = start_times(held, durations)
-    windows = find_windows(held, durations, start, total, [s.name for s in steps])
+    windows = find_windows(held, durations, start, total)
     return pulses, dict(enumerate(np.bincount(windows.qubit, windows.duration).tolist()))
 
 

@@ -198,8 +198,7 @@ def complete(
     measurements = sum(count for (name, _), count in uses.items() if name == "measure")
     in_the_middle = measurements > 0 and measurements != len(final_measurements(circuit))
     measured = measured or list(virtual_at)
-    held = Held.of([s.qubits for s in steps])
-    names = [s.name for s in steps]
+    held = Held.of([s.qubits for s in steps], [s.name for s in steps])
     two_qubit = sum(count for (name, q), count in uses.items() if len(q) == 2 and name != "barrier")
     dead = [(name, q) for name, q in uses if _is_dead(name, q, device)]
     if dead:
@@ -207,7 +206,7 @@ def complete(
         share = {cause: sum(x.cause == cause for x in losses) / len(losses) for cause in CAUSES}
         total = start_times(held, np.array([s.duration for s in steps]))[1]
         return Estimate(
-            0.0, 0.0, share, total, two_qubit, swaps, depth(held, names),
+            0.0, 0.0, share, total, two_qubit, swaps, depth(held),
             dead_gates=tuple(x.where for x in losses), method=method or "exact", losses=tuple(losses),
             calibrated_at=device.calibrated_at, distribution=Hellinger(0.0),
         )  # fmt: skip
@@ -233,7 +232,7 @@ def complete(
         duration=program.duration,
         two_qubit_gates=two_qubit,
         swaps=swaps,
-        depth=depth(held, names),
+        depth=depth(held),
         spread=float(survival.fidelity.std()),
         draws=program.draws,
         method=survival.method,

@@ -28,6 +28,7 @@ def native_steps(
     """
     index_of = {q: i for i, q in enumerate(circuit.qubits)}
     durations: dict[tuple[str, tuple[int, ...]], float] = {}
+    bare: set[str] = set()  # gates without angles: the list of them is not asked for again
     steps = []
     for index, instruction in enumerate(circuit.data):
         name = instruction.name
@@ -47,9 +48,14 @@ def native_steps(
                     "Expected a circuit in native gates on calibrated couplers; map it with qcompile.compile first."
                 )
             duration = durations[name, qubits] = device.duration(name, qubits)
+        if name in bare:
+            steps.append(NativeStep(name, qubits, (), duration))
+            continue
         params: list[NDArray[np.float64] | float] = []
         for value in instruction.params:
             is_symbolic = isinstance(value, ParameterExpression) and value.parameters
             params.append(expression_values(value, parameters, table) if is_symbolic else float(value))
+        if not params:
+            bare.add(name)
         steps.append(NativeStep(name, qubits, tuple(params), duration))
     return steps

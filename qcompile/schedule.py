@@ -112,17 +112,25 @@ def with_delays_in_seconds(circuit: QuantumCircuit, device: Device) -> QuantumCi
 
 
 class Held(NamedTuple):
-    """Which qubits each instruction holds, packed: instruction i holds qubits[offsets[i]:offsets[i + 1]]."""
+    """Which qubits each instruction holds, packed: instruction i holds qubits[offsets[i]:offsets[i + 1]].
+
+    Attributes:
+        barrier, measure: [instruction] whether it is one.
+    """
 
     offsets: NDArray[np.int64]
     qubits: NDArray[np.int64]
+    barrier: NDArray[np.bool_]
+    measure: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, qubits: Sequence[Sequence[int]]) -> Held:
-        """Packs one sequence of qubits an instruction."""
+    def of(cls, qubits: Sequence[Sequence[int]], names: Sequence[str]) -> Held:
+        """Packs one sequence of qubits, and one name, an instruction."""
         offsets = np.zeros(len(qubits) + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, qubits), np.int64, len(qubits)), out=offsets[1:])
-        return cls(offsets, np.fromiter(chain.from_iterable(qubits), np.int64, int(offsets[-1])))
+        np.cumsum(np.array([len(held) for held in qubits], np.int64), out=offsets[1:])
+        flat = np.array(list(chain.from_iterable(qubits)), np.int64)
+        barrier = np.array([name == "barrier" for name in names], np.bool_)
+        return cls(offsets, flat, barrier, np.array([name == "measure" for name in names], np.bool_))
 
     @property
     def width(self) -> int:
@@ -146,23 +154,19 @@ def start_times(held: Held, durations: NDArray[np.float64]) -> tuple[NDArray[np.
     return np.maximum(total - ends - durations, 0.0), total
 
 
-def find_windows(
-    held: Held, durations: NDArray[np.float64], start: NDArray[np.float64], total: float, names: Sequence[str]
-) -> Windows:
+def find_windows(held: Held, durations: NDArray[np.float64], start: NDArray[np.float64], total: float) -> Windows:
     """Gaps behind each qubit's instructions.
 
     No window opens before a qubit's first instruction, nor behind a final measurement; barriers hold nothing.
     """
-    barrier = np.fromiter((name == "barrier" for name in names), np.bool_, len(names))
-    measure = np.fromiter((name == "measure" for name in names), np.bool_, len(names))
-    found = _windows(held.offsets, held.qubits, durations, start, total, barrier, measure, held.width)
+    found = _windows(held.offsets, held.qubits, durations, start, total, held.barrier, held.measure, held.width)
     order = np.lexsort((found[0], found[3]))
     return Windows(*(column[order] for column in found))
 
 
-def depth(held: Held, names: Sequence[str]) -> int:
+def depth(held: Held) -> int:
     """Longest chain of instructions that share qubits; barriers do not count."""
-    counts = np.fromiter((name != "barrier" for name in names), np.float64, len(names))
+    counts = (~held.barrier).astype(np.float64)
     return int(_as_late_as_possible(held.offsets, held.qubits, counts, held.width)[1].max(initial=0.0))
 
 
@@ -221,9 +225,9 @@ def schedule(circuit: QuantumCircuit, device: Device) -> Schedule:
     qubits = [[index_of[q] for q in instruction.qubits] for instruction in circuit.data]
     names = [instruction.operation.name for instruction in circuit.data]
     durations = instruction_durations(circuit, device)
-    held, lengths = Held.of(qubits), np.array(durations, dtype=np.float64)
+    held, lengths = Held.of(qubits, names), np.array(durations, dtype=np.float64)
     start, total = start_times(held, lengths)
-    windows = find_windows(held, lengths, start, total, names)
+    windows = find_windows(held, lengths, start, total)
     idle = tuple(IdleWindow(*row) for row in zip(*(column.tolist() for column in windows)))
     return Schedule(tuple(start.tolist()), tuple(durations), total, idle)
 

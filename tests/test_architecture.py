@@ -20,11 +20,11 @@ TIERS = (
     ("device", "device_checks", "pricing"),
     ("calibration", "schema", "repairs", "prices", "vendors", "layout", "circuit", "ideal", "channels"),
     ("schedule",),
-    ("values", "fidelity"),
+    ("values", "fidelity", "observables"),
     ("native", "staleness", "losses", "hellinger"),
     ("estimate", "summary", "lowering", "commuting"),
     ("placement", "routing", "absorption", "synthesis"),
-    ("compiled", "candidates", "cost", "verify"),
+    ("compiled", "candidates", "cost", "expectation", "verify"),
     ("compile",),
     ("compare", "coordinates", "draw", "draw_ranking", "imports", "plugin", "rank", "tables", "cli"),
 )

@@ -141,44 +141,50 @@ def noisy_program(steps: Sequence[NativeStep], device: Device, virtual_at: Seque
     Raises: KeyError: a gate without calibration.
     """
     names = [s.name for s in steps]
-    held = Held.of([s.qubits for s in steps])
-    durations = np.fromiter((s.duration for s in steps), np.float64, len(steps))
+    held = Held.of([s.qubits for s in steps], names)
+    durations = np.array([s.duration for s in steps], np.float64)
     start, total = start_times(held, durations)
-    windows = find_windows(held, durations, start, total, names)
+    windows = find_windows(held, durations, start, total)
     draws = max([len(p) for s in steps for p in s.params if isinstance(p, np.ndarray)], default=1)
 
     count = len(steps)
-    kind, element = np.full(count, _NOTHING), np.zeros(count, np.int64)
-    matrix, angle = np.zeros((draws, count), np.int64), np.zeros((draws, count))
-    last = last_instruction(held, names)
+    last = last_instruction(held)
     elements, gates, touched = _Numbers(), (_Numbers(), _Numbers()), set[int]()
     has_virtual_rz = "rz" in device.native_gates.virtual
+    kinds, element = [_NOTHING] * count, np.zeros(count, np.int64)
+    turns: tuple[list[int], list[Any]] = ([], [])  # where, and by how much
+    matrices: tuple[list[int], list[Any]] = ([], [])
     for i, (name, qubits, params, _) in enumerate(steps):
         if name == "barrier" or (name == "measure" and last[qubits[0]] == i):
             continue
         if name == "rz" and has_virtual_rz:
-            kind[i], angle[:, i] = RZ, params[0]
+            kinds[i] = RZ
+            turns[0].append(i)
+            turns[1].append(params[0])
             continue  # it loses nothing, so it needs no element
         if name == "delay":
-            kind[i], element[i] = IDLE, elements["idle", qubits]
+            kinds[i], element[i] = IDLE, elements["idle", qubits]
             continue
         if name == "measure":
-            kind[i] = DEPHASE
+            kinds[i] = DEPHASE
         elif name == "reset":
             if qubits[0] not in touched:
                 continue  # still in |0>
-            kind[i] = RESET
+            kinds[i] = RESET
         else:
-            kind[i] = ONE if len(qubits) == 1 else TWO
+            kinds[i] = ONE if len(qubits) == 1 else TWO
             touched.update(qubits)
             numbers = gates[len(qubits) - 1]
+            matrices[0].append(i)
             if params:
-                matrix[:, i] = [
-                    numbers[name, angles] for angles in zip(*(np.broadcast_to(p, draws).tolist() for p in params))
-                ]
+                rows = zip(*(np.broadcast_to(p, draws).tolist() for p in params))
+                matrices[1].append([numbers[name, angles] for angles in rows])
             else:
-                matrix[:, i] = numbers[name, ()]
+                matrices[1].append(numbers[name, ()])
         element[i] = elements[name, qubits]
+    kind = np.array(kinds, np.int64)
+    angle = _spread(turns, (draws, count), np.float64)
+    matrix = _spread(matrices, (draws, count), np.int64)
 
     real = np.flatnonzero(kind != _NOTHING)
     second = np.full(count, -1)
@@ -228,11 +234,21 @@ def noisy_program(steps: Sequence[NativeStep], device: Device, virtual_at: Seque
     )
 
 
-def last_instruction(held: Held, names: Sequence[str]) -> NDArray[np.int64]:
+def _spread(found: tuple[list[int], list[Any]], shape: tuple[int, int], kind: type) -> NDArray[Any]:
+    """[draw, op] of values at some operations, each one number or one a draw; zero elsewhere."""
+    whole: NDArray[Any] = np.zeros(shape, kind)
+    if all(not isinstance(value, np.ndarray | list) for value in found[1]):
+        whole[:, found[0]] = np.array(found[1], kind)
+    else:
+        whole[:, found[0]] = np.array([np.broadcast_to(value, shape[0]) for value in found[1]], kind).T
+    return whole
+
+
+def last_instruction(held: Held) -> NDArray[np.int64]:
     """[qubit] index of the last instruction that is no barrier; -1 where there is none."""
     last = np.full(held.width, -1)
-    holder = np.repeat(np.arange(len(names)), np.diff(held.offsets))
-    counts = np.array([name != "barrier" for name in names], np.bool_)[holder]
+    holder = np.repeat(np.arange(len(held.barrier)), np.diff(held.offsets))
+    counts = ~held.barrier[holder]
     last[held.qubits[counts]] = holder[counts]  # of several the latest is written last
     return last
 

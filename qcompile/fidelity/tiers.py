@@ -25,6 +25,7 @@ UNCERTAINTY = {"product": 0.3, "cluster": 0.06, "marginals": 0.03, "exact": 0.0}
 """Times (1 - F) sqrt(F): 9 of 10 mapped circuits were within it (tests/benchmarks/estimate_accuracy.py)."""
 
 _EXACT_WORK = 2**25  # entries x two-qubit gates x draws: about 0.3 s
+_HOPELESS = 1e-4  # survival below which what comes back is not worth sampling, nor can it be: too few paths count
 _STATE_WORK = 2**27  # amplitudes x two-qubit gates x draws: about 1 s
 
 
@@ -81,7 +82,8 @@ class Survival:
 
 
 def _with_recovery(survived: float, program: NoisyProgram, draw: int, method: str) -> float:
-    found = excess(program, draw) if method != "product" and program.is_unitary else None
+    samples = method != "product" and program.is_unitary and survived > _HOPELESS
+    found = excess(program, draw) if samples else None
     if found is not None:
         along_paths, ratio = found
         return survived + (ratio - 1) * (survived + along_paths) / 2  # two estimates of the same thing, their mean

@@ -147,7 +147,7 @@ def score(
         measured: physical qubits whose readout counts.
         method: one of METHODS.
     """
-    survival = state_fidelity(noisy_program(steps, device, virtual_at), method)
+    survival = state_fidelity(noisy_program(steps, device, virtual_at), method, sampled=False)
     return Score(survival.fidelity, sum(loss.loss for loss in readout_losses(device, measured)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +15,10 @@ from qcompile.errors import InputError
 String = tuple[tuple[int, str], ...]
 """Pauli string: (virtual qubit, "X", "Y" or "Z"), ascending, without identities."""
 
-_FACTOR = re.compile(r"([XYZ])(\d+)")
-_LABEL = re.compile(r"[XYZ]\d+(?:[\s*]*[XYZ]\d+)*")
+_FACTOR = re.compile("([XYZ])([0-9]{1,9})")
+_LABEL = re.compile(r"[XYZ][0-9]{1,9}(?:\s*[XYZ][0-9]{1,9})*")
 _LONGEST_TEXT = 60
+_LARGEST = 1e100  # sum of |coefficients|: their squares are still numbers
 
 
 class Operator(NamedTuple):
@@ -27,18 +29,23 @@ class Operator(NamedTuple):
     terms: tuple[tuple[String, float], ...]
 
 
-def read_operators(observables: Sequence[str | Pauli | SparsePauliOp], width: int) -> list[Operator]:
+def read_operators(observables: Iterable[str | Pauli | SparsePauliOp], width: int) -> list[Operator]:
     """Checked observables.
 
     Args:
         width: virtual qubits.
-    Raises: InputError: none given, unreadable, of another width, complex or not finite.
+    Raises: InputError: none given, no list, unreadable, of another width, complex or not finite.
     """
-    if isinstance(observables, str | Pauli | SparsePauliOp):
+    entries = None
+    if not isinstance(observables, str | bytes | Pauli | SparsePauliOp):
+        with suppress(TypeError):
+            entries = iter(observables)
+    if entries is None:
         raise InputError(f"observables = {observables!r}. Expected a list, one entry an observable.")
-    if len(observables) == 0:
+    found = [_operator(f"observables[{i}]", o, width) for i, o in enumerate(entries)]
+    if not found:
         raise InputError('observables is empty. Expected at least one, e.g. ["Z0"].')
-    return [_operator(f"observables[{i}]", o, width) for i, o in enumerate(observables)]
+    return found
 
 
 def _operator(place: str, given: Any, width: int) -> Operator:
@@ -56,9 +63,11 @@ def _operator(place: str, given: Any, width: int) -> Operator:
     if operator.coeffs.dtype == object:
         raise InputError(f"{place} = {given!r} has symbolic coefficients. Expected real numbers; bind them first.")
     operator = operator.simplify(atol=0.0, rtol=0.0)
-    if not np.all(np.isfinite(operator.coeffs)) or np.any(operator.coeffs.imag != 0):
+    sizes = [abs(c) for c in operator.coeffs.tolist()]
+    if not sum(sizes) < _LARGEST or np.any(operator.coeffs.imag != 0):
         raise InputError(
-            f"{place} has coefficients {operator.coeffs.tolist()}. Expected finite real numbers (a Hermitian operator)."
+            f"{place} has coefficients {operator.coeffs.tolist()}. Expected finite real numbers (a Hermitian "
+            f"operator) whose sizes add up to less than {_LARGEST:g}."
         )
     offset, terms = 0.0, []
     for paulis, qubits, coefficient in operator.to_sparse_list():
@@ -67,7 +76,7 @@ def _operator(place: str, given: Any, width: int) -> Operator:
             terms.append((string, float(coefficient.real)))
         else:
             offset += float(coefficient.real)
-    return Operator(given if isinstance(given, str) else _text(offset, terms), offset, tuple(terms))
+    return Operator(str(given) if isinstance(given, str) else _text(offset, terms), offset, tuple(terms))
 
 
 def _labelled(place: str, label: str, width: int) -> SparsePauliOp:

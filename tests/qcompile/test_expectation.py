@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
-from qiskit.quantum_info import Operator, Pauli, SparsePauliOp
+from qiskit.quantum_info import Pauli, SparsePauliOp
 
 import qcompile
 import qtrain
-from qcompile import CircuitError, Device, Gate, InputError, NativeGates, NotExecutableError, expectation_errors
+from qcompile import Device, Gate, NativeGates, expectation_errors
 from qcompile.channels import confusion_matrix, gate_unitary
 from qcompile.expectation import _exact_rows, _restricted
 from qcompile.fidelity.blocks import fused
@@ -334,67 +334,3 @@ def test_symbolic_circuits_are_drawn() -> None:
     each = [expectation_errors(compiled, ["Z0"], row)[0] for row in table]
     assert drawn.error == pytest.approx(np.mean([e.error for e in each]), abs=1e-12)
     assert drawn.spread == pytest.approx(np.std([e.error for e in each]), abs=1e-12)
-
-
-def test_mapped_circuits_of_others_and_all_ways_to_name_an_observable() -> None:
-    compiled = qcompile.compile(bound(u3cu3(3, 1), 2), MANILA, effort="fast")
-    ways = ["Z0Z2", "Z0 Z2", "Z2*Z0", "ZIZ", Pauli("ZIZ"), SparsePauliOp("ZIZ"), SparsePauliOp(["ZIZ"], [1.0])]
-    found = expectation_errors(compiled, ways)
-    assert len({(e.noisy, e.ideal) for e in found}) == 1
-    assert found[4].observable == "Z0Z2"
-    bare = expectation_errors(compiled.circuit, ways, device=MANILA)
-    assert bare == found
-    (minus,) = expectation_errors(compiled, [Pauli("-ZIZ")])
-    assert minus.noisy == -found[0].noisy
-    assert minus.observable == "-1 Z0Z2"
-    assert "<table>" in found[0]._repr_html_()
-    assert expectation_errors(compiled, ways, device=qcompile.load_device("ibm_manila")) == found
-
-
-BAD = [
-    (["Z3"], "names qubit 3. The circuit has virtual qubits 0 to 2"),
-    (["Z0 X0"], "names qubit 0 twice"),
-    ([""], "cannot be read"),
-    (["Q1"], "cannot be read"),
-    (["ZZ"], "2 qubits wide. Expected the circuit's 3"),
-    ([], "observables is empty"),
-    ("Z0", "Expected a list"),
-    ([3], "Expected \"Z0\""),
-    ([SparsePauliOp(["ZII"], [1j])], "finite real numbers"),
-    ([SparsePauliOp(["ZII"], [np.nan])], "finite real numbers"),
-    ([Pauli("iZII")], "finite real numbers"),
-    ([SparsePauliOp(["ZII"], np.array([Parameter("a")], dtype=object))], "symbolic coefficients"),
-    ([Operator(np.eye(8))], "Expected \"Z0\""),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("observables", "message"), BAD, ids=[m[:20] for _, m in BAD])
-def test_bad_observables_are_named(observables: list[object], message: str) -> None:
-    with pytest.raises(InputError, match="observables") as caught:
-        expectation_errors(QuantumCircuit(3), observables, device=MANILA)
-    assert message in str(caught.value)
-
-
-def test_other_bad_input_is_named() -> None:
-    circuit = QuantumCircuit(2)
-    circuit.rz(Parameter("a"), 0)
-    with pytest.raises(InputError, match="device is missing"):
-        expectation_errors(circuit, ["Z0"])
-    with pytest.raises(InputError, match="compiled is a str"):
-        expectation_errors("circuit", ["Z0"], device=MANILA)
-    with pytest.raises(InputError, match="Expected a Device"):
-        expectation_errors(circuit, ["Z0"], device="ibm_manila")
-    for threshold in (-1.0, float("nan"), "1", True):
-        with pytest.raises(InputError, match="threshold = "):
-            expectation_errors(circuit, ["Z0"], device=MANILA, threshold=threshold)
-    for most in (0, 1.5, False):
-        with pytest.raises(InputError, match="max_terms = "):
-            expectation_errors(circuit, ["Z0"], device=MANILA, max_terms=most)
-    with pytest.raises(CircuitError, match="values"):
-        expectation_errors(circuit, ["Z0"], [np.nan], device=MANILA)
-    with pytest.raises(NotExecutableError, match="has 9 qubits"):
-        expectation_errors(QuantumCircuit(9), ["Z0"], device=MANILA)
-    far = QuantumCircuit(5)
-    far.cx(0, 4)
-    with pytest.raises(NotExecutableError, match=r"no calibration of cx\(0, 4\)"):
-        expectation_errors(far, ["Z0"], device=MANILA)

@@ -15,7 +15,8 @@ from qtrain.measurement import checked_observables
 from qtrain.program import split_parameters
 
 MAX_LISTED = 5
-_FACTOR = re.compile(r"([XYZ])(\d+)")
+_FACTOR = re.compile("([XYZ])([0-9]{1,9})")
+_LABEL = re.compile(r"[XYZ][0-9]{1,9}(?:\s*[XYZ][0-9]{1,9})*")
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -47,8 +48,8 @@ class QuantumModel:
         Args:
             circuit: final measurements are taken off, since the observables say what is measured.
             features, weights: the circuit's parameters or their names; each of them in one of the two.
-            observables: "Z0" is Z on qubit 0, "X0 Z2" a product; a Pauli string of the full width in Qiskit's order
-                ("ZIII" is Z on qubit 3 of 4); a Pauli or SparsePauliOp.
+            observables: "Z0" is Z on qubit 0, "X0 Z2" or "X0Z2" a product; a Pauli string of the full width in
+                Qiskit's order ("ZIII" is Z on qubit 3 of 4); a Pauli or SparsePauliOp.
         Raises: ModelError: a parameter in neither list, in both, twice, or not in the circuit; no weight; a
             measurement before the end, or control flow; an observable that is unreadable, complex or of another width.
         """
@@ -118,19 +119,15 @@ def _operator(position: int, given: str | Pauli | SparsePauliOp, num_qubits: int
 def _labelled(place: str, label: str, num_qubits: int) -> SparsePauliOp:
     if re.fullmatch("[IXYZ]+", label):
         return SparsePauliOp(label)
-    factors = label.replace("*", " ").split()
+    text = label.replace("*", " ").strip()
+    if not _LABEL.fullmatch(text):
+        raise ModelError(f'{place} = {label!r} cannot be read. Expected e.g. "Z0", "X0 Z2", "Z0Z1" or "ZIIZ".')
     letters = ["I"] * num_qubits
-    for factor in factors:
-        match = _FACTOR.fullmatch(factor)
-        if match is None:
-            factors = []
-            break
-        qubit = int(match[2])
+    for pauli, digits in _FACTOR.findall(text):
+        qubit = int(digits)
         if qubit >= num_qubits:
             raise ModelError(f"{place} = {label!r} names qubit {qubit}. The circuit has qubits 0 to {num_qubits - 1}.")
         if letters[qubit] != "I":
             raise ModelError(f"{place} = {label!r} names qubit {qubit} twice. Expected each once.")
-        letters[qubit] = match[1]
-    if not factors:
-        raise ModelError(f'{place} = {label!r} cannot be read. Expected e.g. "Z0", "X0 Z2" or "ZIIZ".')
+        letters[qubit] = pauli
     return SparsePauliOp("".join(reversed(letters)))

@@ -17,9 +17,9 @@ def small_model(**changes):
 
 
 def test_labels_strings_and_operators_name_the_same_observables():
-    model = small_model(observables=["Z0", "ZI", "X0*Z1", SparsePauliOp("ZX")])
+    model = small_model(observables=["Z0", "ZI", "X0*Z1", SparsePauliOp("ZX"), "X0Z1"])
     assert [o.to_list() for o in model.observables] == [
-        [("IZ", 1)], [("ZI", 1)], [("ZX", 1)], [("ZX", 1)]
+        [("IZ", 1)], [("ZI", 1)], [("ZX", 1)], [("ZX", 1)], [("ZX", 1)]
     ]  # fmt: skip
 
 
@@ -58,6 +58,7 @@ def test_a_measurement_inside_the_circuit_is_refused():
         ({"observables": ["ZZZ"]}, "3 qubits"),
         ({"observables": ["Q0"]}, "cannot be read"),
         ({"observables": [""]}, "cannot be read"),
+        ({"observables": ["Z" + "9" * 5000]}, "cannot be read"),
         ({"observables": [3]}, 'Expected "Z0"'),
         ({"observables": [SparsePauliOp("ZZ", 1j)]}, "real"),
         ({"observables": [SparsePauliOp("ZZ", np.nan)]}, "finite"),

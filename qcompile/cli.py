@@ -33,13 +33,19 @@ from qcompile.draw import draw_comparison, draw_device
 from qcompile.draw_ranking import draw_ranking
 from qcompile.errors import CalibrationError, InputError, QonchipError
 from qcompile.estimate import estimate
+from qcompile.expectation import expectation_errors
 from qcompile.fidelity import METHODS
 from qcompile.imports import import_device
+from qcompile.observables import read_operators
 from qcompile.rank import ORDERS, rank
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from qiskit import QuantumCircuit
+
+    from qcompile.compiled import CompiledCircuit
+    from qcompile.device import Device
+    from qcompile.values import Values
 
 DONE, FAILED, STOPPED = 0, 1, 130
 _PICTURES = (".png", ".svg", ".pdf")
@@ -132,34 +138,52 @@ def _compile(options: argparse.Namespace) -> Answer:
     _check_target(options.output, _CIRCUITS)
     _check_target(options.picture, _PICTURES)
     device, circuit = load_device(options.device), _read(options.circuit)
-    execution_cost(device, 0.0, shots=options.shots)  # bad shots are refused before any work
+    execution_cost(device, 0.0, shots=options.shots)  # bad shots and observables are refused before any work
+    values = _values(options.values)
+    if options.observables is not None:
+        read_operators(options.observables, circuit.num_qubits)
     with _working(f"Compiling for {device.name}"):
-        compiled = compile(circuit, device, seed=options.seed, effort=options.effort, values=_values(options.values))
+        compiled = compile(circuit, device, seed=options.seed, effort=options.effort, values=values)
+    observed, shown = _observed(options, compiled, device, values)
     bill = cost(compiled, shots=options.shots)
-    values = tables.compiled_values(compiled) | {"seed": options.seed, "effort": options.effort, "cost": asdict(bill)}
+    said = tables.compiled_values(compiled) | {"seed": options.seed, "effort": options.effort, "cost": asdict(bill)}
     places = ", ".join(f"q{v}→{p}" for v, p in enumerate(compiled.initial_layout.physical))
     moved = compiled.final_layout != compiled.initial_layout
     ends = ", ".join(f"q{v}→{p}" for v, p in enumerate(compiled.final_layout.physical)) if moved else "the same"
     printed: list[Any] = [
         tables.estimate_table(compiled.estimate, bill, f"{compiled.circuit.name} on {device.name}"),
         f"layout: {places}; at the end {ends}",
+        *shown,
     ]
     if options.output:
         _write(options.output, _encoded(compiled.circuit, options.output))
     if options.picture:
         _write(options.picture, _rendered(draw_device(device, compiled), options.picture))
-    return _with_files(values, printed, output=options.output, picture=options.picture)
+    return _with_files(said | observed, printed, output=options.output, picture=options.picture)
 
 
 def _estimate(options: argparse.Namespace) -> Answer:
     device, circuit = load_device(options.device), _read(options.circuit)
     checked_runs(device, options.shots)
-    found = estimate(circuit, device, _values(options.values), seed=options.seed, method=options.method)
+    values = _values(options.values)
+    found = estimate(circuit, device, values, seed=options.seed, method=options.method)
+    observed, shown = _observed(options, circuit, device, values)
     work = Workload.of(circuit, device, duration=found.duration)
     bill = execution_cost(device, work, shots=options.shots)
-    values = {"circuit": circuit.name, "device": device.name}
-    values |= {"estimate": tables.estimate_values(found), "cost": asdict(bill)}
-    return values, [tables.estimate_table(found, bill, f"{circuit.name} on {device.name}")]
+    said = {"circuit": circuit.name, "device": device.name}
+    said |= {"estimate": tables.estimate_values(found), "cost": asdict(bill), **observed}
+    return said, [tables.estimate_table(found, bill, f"{circuit.name} on {device.name}"), *shown]
+
+
+def _observed(
+    options: argparse.Namespace, mapped: CompiledCircuit | QuantumCircuit, device: Device, values: Values
+) -> tuple[dict[str, Any], list[Any]]:
+    """{"expectations": ...} of --observables and its table; without any an empty list and no table."""
+    if options.observables is None:
+        return {"expectations": []}, []
+    with _working("Expectations"):
+        found = expectation_errors(mapped, options.observables, values, device=device, seed=options.seed)
+    return {"expectations": tables.expectation_values(found)}, [tables.expectation_table(found)]
 
 
 def _compare(options: argparse.Namespace) -> Answer:
@@ -167,14 +191,9 @@ def _compare(options: argparse.Namespace) -> Answer:
     device, circuit = load_device(options.device), _read(options.circuit)
     with _working(f"Mapping onto {device.name}") as tell:
         comparison = compare(
-            circuit,
-            device,
-            seed=options.seed,
-            values=_values(options.values),
-            shots=options.shots,
-            effort=options.effort,
-            progress=tell,
-        )
+            circuit, device, seed=options.seed, values=_values(options.values), shots=options.shots,
+            effort=options.effort, progress=tell,
+        )  # fmt: skip
     if options.picture:
         _write(options.picture, _rendered(draw_comparison(comparison), options.picture))
     return _with_files(
@@ -188,15 +207,9 @@ def _rank(options: argparse.Namespace) -> Answer:
     devices = None if options.devices is None else [name.strip() for name in options.devices.split(",")]
     with _counting("Ranking") as tell:
         ranking = rank(
-            circuit,
-            devices,
-            seed=options.seed,
-            values=_values(options.values),
-            effort=options.effort,
-            shots=options.shots,
-            circuits=options.circuits,
-            progress=tell,
-        ).sorted(options.sort)
+            circuit, devices, seed=options.seed, values=_values(options.values), effort=options.effort,
+            shots=options.shots, circuits=options.circuits, progress=tell,
+        ).sorted(options.sort)  # fmt: skip
     if options.picture:
         _write(options.picture, _rendered(draw_ranking(ranking), options.picture))
     return _with_files(ranking.to_dict(), [ranking.table()], picture=options.picture)
@@ -323,6 +336,12 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--shots", type=int, default=4096, help="executions that the cost is for; default 4096")
 
+    def add_observables(command: argparse.ArgumentParser, numbered: str) -> None:
+        command.add_argument(
+            "--observables", type=lambda text: text.split(","), metavar="O", help="also their expectations with and "
+            f'without noise: products of X, Y, Z of numbered qubits ({numbered}), e.g. "Z0,Z0 Z1,X2"',
+        )  # fmt: skip
+
     def add_effort(command: argparse.ArgumentParser, default: str = "normal") -> None:
         command.add_argument("--effort", choices=tuple(ROUNDS), default=default, help=f"default {default}")
 
@@ -336,10 +355,12 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, metavar="OUT", help="write the mapped circuit: .qasm (OpenQASM 3) or .qpy"
     )
     command.add_argument("--picture", type=Path, metavar="PNG", help="draw it on the chip: .png, .svg or .pdf")
+    add_observables(command, "the circuit's own")
 
     command = add("estimate", _estimate, "estimate a circuit that is already on physical qubits and in native gates")
     add_circuit(command)
     command.add_argument("--method", choices=METHODS, help="default: the most accurate one that takes a second")
+    add_observables(command, "the chip's")
 
     command = add("compare", _compare, "compare ideal, trivially mapped, Qiskit O3 and ours")
     add_circuit(command)

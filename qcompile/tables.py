@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from qcompile.summary import CAPTION, CAUSES, estimate_lines
 
 if TYPE_CHECKING:
     from qcompile.compare import Comparison
+    from qcompile.expectation import ExpectationError
 
 
 def device_values(device: Device) -> dict[str, Any]:
@@ -148,6 +149,30 @@ def estimate_table(estimate: Estimate, bill: Cost, title: str) -> Table:
     if bill.credits is not None:
         table.add_row("credits", f"{bill.credits:,.2f}")
     table.add_row("price", "unknown" if bill.usd is None else f"{bill.usd:.2f} USD")
+    return table
+
+
+def expectation_values(found: Iterable[ExpectationError]) -> list[dict[str, Any]]:
+    """Expectations of observables as plain values, one entry an observable; what they mean: `ExpectationError`."""
+    names = (
+        "observable", "ideal", "noisy", "error", "truncation", "typical_truncation", "method", "draws", "spread",
+    )  # fmt: skip
+    return [{name: getattr(row, name) for name in names} for row in found]
+
+
+def expectation_table(found: Sequence[ExpectationError]) -> Table:
+    """Expectations of observables with and without noise, and how far the cut-off may have moved them."""
+    is_cut = any(row.truncation >= 5e-5 for row in found)  # what four digits show
+    caption = "error: noisy - ideal; truncation: what it is typically off by, and at most" if is_cut else None
+    table = Table(title="Expectations", title_justify="left", caption=caption, caption_justify="left")
+    table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
+    table.add_column("observable", overflow="fold")
+    for name in ("ideal", "noisy", "error", *(("truncation",) if is_cut else ())):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in found:
+        error = f"{row.error:+.4f}" + (f" ± {row.spread:.4f} over {row.draws} draws" if row.draws > 1 else "")
+        cells = [row.observable, f"{row.ideal:+.4f}", f"{row.noisy:+.4f}", error]
+        table.add_row(*cells, *([f"{row.typical_truncation:.2g}, {row.truncation:.2g}"] if is_cut else []))
     return table
 
 

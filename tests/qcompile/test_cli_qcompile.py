@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import qiskit_ibm_runtime
 from qiskit import qasm3, qpy
+from rich.console import Console
 
 import qcompile
 from qcompile.cli import main
 from qcompile.examples import PQC6
+from qcompile.tables import expectation_table
 
 BACKENDS = Path(qiskit_ibm_runtime.__file__).parent / "fake_provider" / "backends"
 BELL = 'OPENQASM 2.0; include "qelib1.inc"; qreg q[2]; creg c[2]; h q[0]; cx q[0], q[1]; measure q -> c;'
@@ -125,6 +127,48 @@ def test_estimate_agrees_with_the_compiler(capsys, tmp_path, bell) -> None:
     assert again["cost"] == said["cost"]
 
 
+KEYS = ["observable", "ideal", "noisy", "error", "truncation", "typical_truncation", "method", "draws", "spread"]
+
+
+def test_observables_are_those_of_the_library(capsys, bell) -> None:
+    arguments = (bell, "--device", "manila", "--effort", "fast", "--observables", "Z0,Z0 Z1,X1")
+    said = answer(capsys, "compile", *arguments)["expectations"]
+    assert [list(row) for row in said] == [KEYS] * 3
+    assert [row["observable"] for row in said] == ["Z0", "Z0 Z1", "X1"]
+    device = qcompile.load_device("manila")
+    compiled = qcompile.compile(BELL, device, effort="fast")
+    found = qcompile.expectation_errors(compiled, ["Z0", "Z0 Z1", "X1"])
+    assert said == [{key: getattr(row, key) for key in KEYS} for row in found]
+    assert said[1]["ideal"] == pytest.approx(1, abs=1e-12)
+    assert main(["compile", *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert f"{found[1].noisy:+.4f}" in printed
+    assert "truncation" not in printed, "nothing was cut off"
+
+
+def test_observables_of_a_mapped_circuit_are_on_the_chip_s_qubits(capsys, tmp_path) -> None:
+    circuit = tmp_path / "native.qasm"
+    circuit.write_text(
+        'OPENQASM 3.0; include "stdgates.inc"; input float[64] a; qubit[4] q; sx q[3]; rz(a) q[3]; sx q[3];'
+    )
+    arguments = (str(circuit), "--device", "manila", "--observables", "Z0,Z3", "--seed", "4")
+    said = answer(capsys, "estimate", *arguments)["expectations"]
+    assert said[0]["ideal"] == 1
+    assert (said[1]["draws"], said[1]["method"]) == (8, "propagation")
+    assert said[1]["spread"] > 0
+    assert main(["estimate", *arguments]) == 0
+    assert "over 8 draws" in capsys.readouterr().out
+    assert answer(capsys, "estimate", *arguments[:3])["expectations"] == []
+
+
+def test_truncation_is_printed_where_there_is_some() -> None:
+    row = qcompile.ExpectationError("Z0", 0.5, 0.4, -0.1, 0.0, 4.0, 0.03, 9, 1, "propagation")
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(expectation_table([row]))
+    assert "0.03, 4" in captured.get()
+
+
 def test_compare_prints_a_row_for_each_way(capsys, tmp_path, bell) -> None:
     picture = tmp_path / "bars.png"
     said = answer(capsys, "compare", bell, "--device", "manila", "--effort", "fast", "--picture", str(picture))
@@ -234,6 +278,8 @@ def test_import_refuses(capsys, own_folder, arguments: tuple[str, ...], part: st
         (("compile", "{bell}", "--device", "manila", "--values", "none.json"), "--values"),
         (("compile", "{bell}", "--device", "manila", "--values", "a=1"), "a"),
         (("estimate", "{bell}", "--device", "manila"), "no calibration of h"),
+        (("compile", "{bell}", "--device", "manila", "--observables", "Z0,"), "observables[1] = ''"),
+        (("compile", "{bell}", "--device", "manila", "--observables", "Z2"), "virtual qubits 0 to 1"),
         (("compare", "{bell}", "--device", "manila", "--shots", "0"), "shots"),
         (("draw", "manila", "-o", "{folder}/chip"), "unknown kind of file"),
     ],

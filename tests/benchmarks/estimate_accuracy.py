@@ -6,13 +6,10 @@
 Two sets of circuits (estimate_circuits.py): the known one and an unseen one. Truth (estimate_truth.py) is Aer's density
 matrix of the scheduled circuit. For each method: Spearman's rank correlation with the truth, mean and largest absolute
 error, bias (estimate minus truth), of the state fidelity and of the Hellinger fidelity of what is read; how often the
-error lies within the stated uncertainty; mean and largest error of expectation values in the final state (every Z,
-neighbouring ZZ, random Paulis of weight 1 to 3). Then CPU time against the density matrix. Nothing is asserted.
-
-The peers: ESP, the product of (1 - error); Qiskit's QuantumCircuit.estimate_fidelity, called; mapomatic's score, which
-is ESP with readout; MQT Predictor's estimated_success_probability, written anew from its source (ESP with readout times
-exp(-idle / min(T1, T2)), idle of an ASAP schedule), readout left out of the state fidelity; the same with ALAP idle
-times; the noise-free distribution mixed with the uniform one by ESP, then read out.
+error lies within the stated uncertainty; mean and largest error of expectation values on the measured qubits: <P> of
+Z-type Paulis in the final state, without readout error (every Z, neighbouring ZZ, of the random Paulis those without X
+and Y: to measure these takes gates, whose noise the truth leaves out), and <Z> of every qubit as it is read. Then CPU
+time against the density matrix. Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -23,8 +20,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +33,6 @@ from scipy.stats import spearmanr
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import qcompile
-from qcompile.schedule import instruction_durations, schedule
 from tests.benchmarks.estimate_circuits import (
     KNOWN_CHIPS,
     UNSEEN_CHIPS,
@@ -49,27 +44,13 @@ from tests.benchmarks.estimate_circuits import (
     usable,
     wide_circuit,
 )
-from tests.benchmarks.estimate_truth import Truth, confused, density_matrix, final_places, hellinger, truths
+from tests.benchmarks.estimate_peers import PEERS, Method, Prediction, z_type
+from tests.benchmarks.estimate_truth import Truth, density_matrix, truths
 from tests.circuits import bound, u3cu3
 
 METHODS = ("product", "cluster", "marginals", "exact")
 PRESENT = "present"
 """Name of the estimate where qcompile.estimate takes no method."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What one method says of one circuit; None where it says nothing."""
-
-    state: float | None
-    hellinger: float | None
-    uncertainty: float | None = None
-    expectations: list[float] | None = None
-    seconds: float = 0.0
-
-
-Method = Callable[[Case, qcompile.Device, Truth], Prediction]
-"""The truth is for what a peer takes as given: the noise-free distribution and expectation values."""
 
 
 # Ours: the only two places that call what is judged.
@@ -81,9 +62,11 @@ def our_estimate(circuit: QuantumCircuit, device: qcompile.Device, method: str) 
     return qcompile.estimate(circuit, device, method=method)
 
 
-def our_expectations(circuit: QuantumCircuit, device: qcompile.Device, paulis: Sequence[str]) -> list[float]:
-    """Noisy expectation values in the final state, readout excluded."""
-    return [float(e.noisy) for e in qcompile.expectation_errors(circuit, paulis, device=device, readout=False)]
+def our_expectations(
+    circuit: QuantumCircuit, device: qcompile.Device, paulis: Sequence[str], *, readout: bool
+) -> list[float]:
+    """Noisy expectation values of Qiskit labels on the virtual qubits."""
+    return [float(e.noisy) for e in qcompile.expectation_errors(circuit, paulis, device=device, readout=readout)]
 
 
 def available() -> tuple[str, ...]:
@@ -104,123 +87,11 @@ def ours(method: str) -> Method:
 
 def expectation_pass(case: Case, device: qcompile.Device, exact: Truth) -> Prediction:
     begun = time.process_time()
-    values = our_expectations(case.circuit, device, exact.paulis)
-    return Prediction(None, None, None, values, time.process_time() - begun)
-
-
-# Peers.
-
-
-def esp(circuit: QuantumCircuit, device: qcompile.Device) -> tuple[float, float]:
-    """Products of (1 - error) over the gates, and over the measurements."""
-    gates = readout = 1.0
-    for i in circuit.data:
-        on = tuple(circuit.find_bit(q).index for q in i.qubits)
-        if i.operation.name == "measure":
-            known_readout = device.qubits[on[0]].readout
-            readout *= 1 - (known_readout.error if known_readout is not None else 0.0)
-        elif i.operation.name not in ("barrier", "delay"):
-            gates *= 1 - (device.gates[i.operation.name, on].error or 0.0)
-    return gates, readout
-
-
-def asap_idle(circuit: QuantumCircuit, device: qcompile.Device) -> dict[int, float]:
-    """Seconds that each active qubit waits when everything starts as early as it can, until its measurement or the end.
-
-    MQT Predictor counts from time 0, in the ground state too.
-    """
-    free: dict[int, float] = {}
-    busy: dict[int, float] = {}
-    read: set[int] = set()
-    for i, duration in zip(circuit.data, instruction_durations(circuit, device)):
-        on = [circuit.find_bit(q).index for q in i.qubits]
-        end = max(free.get(q, 0.0) for q in on) + duration
-        for q in on:
-            free[q] = end
-            if i.operation.name not in ("barrier", "delay"):
-                busy[q] = busy.get(q, 0.0) + duration
-            if i.operation.name == "measure":
-                read.add(q)
-    total = max(free.values(), default=0.0)
-    return {q: max((free[q] if q in read else total) - b, 0.0) for q, b in busy.items()}
-
-
-def alap_idle(circuit: QuantumCircuit, device: qcompile.Device) -> dict[int, float]:
-    """Seconds that each qubit waits when everything starts as late as it can, explicit delays included."""
-    timing = schedule(circuit, device)
-    idle: dict[int, float] = {}
-    for window in timing.idle:
-        idle[window.qubit] = idle.get(window.qubit, 0.0) + window.duration
-    for i, duration in zip(circuit.data, timing.durations):
-        if i.operation.name == "delay":
-            q = circuit.find_bit(i.qubits[0]).index
-            idle[q] = idle.get(q, 0.0) + duration
-    return idle
-
-
-def _kept(idle: dict[int, float], device: qcompile.Device) -> float:
-    return math.exp(-sum(t / min(device.qubits[q].relaxation) for q, t in idle.items()))
-
-
-def _without_readout(circuit: QuantumCircuit) -> QuantumCircuit:
-    plain = circuit.copy_empty_like()
-    plain.data = [i for i in circuit.data if i.operation.name != "measure"]
-    return plain
-
-
-def peer_esp(case: Case, device: qcompile.Device, exact: Truth) -> Prediction:
-    gates, readout = esp(case.circuit, device)
-    return Prediction(gates, gates * readout, expectations=[gates * z for z in exact.ideal])
-
-
-def peer_qiskit(case: Case, device: qcompile.Device, exact: Truth) -> Prediction:
-    target = device.target()
-    plain = _without_readout(case.circuit)
-    begun = time.process_time()
-    state = plain.estimate_fidelity(target)
+    labels = [exact.paulis[k] for k in z_type(exact)]
+    values = our_expectations(case.circuit, device, labels, readout=False)
     seconds = time.process_time() - begun
-    return Prediction(state, case.circuit.estimate_fidelity(target), seconds=seconds)
-
-
-def peer_mapomatic(case: Case, device: qcompile.Device, exact: Truth) -> Prediction:
-    gates, readout = esp(case.circuit, device)
-    return Prediction(gates * readout, gates * readout)
-
-
-def peer_mqt(case: Case, device: qcompile.Device, exact: Truth) -> Prediction:
-    gates, readout = esp(case.circuit, device)
-    kept = gates * _kept(asap_idle(case.circuit, device), device)
-    return Prediction(kept, kept * readout)
-
-
-def peer_alap(case: Case, device: qcompile.Device, exact: Truth) -> Prediction:
-    gates, readout = esp(case.circuit, device)
-    kept = gates * _kept(alap_idle(case.circuit, device), device)
-    return Prediction(kept, kept * readout, expectations=[kept * z for z in exact.ideal])
-
-
-def peer_mix(case: Case, device: qcompile.Device, exact: Truth) -> Prediction:
-    gates, _ = esp(case.circuit, device)
-    places = final_places(case.circuit)
-    clean = np.array(exact.clean)
-    mixed = gates * clean + (1 - gates) / len(clean)
-    read = confused(mixed, [places[v] for v in exact.measured], device)
-    return Prediction(gates + (1 - gates) / 2 ** len(places), hellinger(clean, read))
-
-
-def peer_ideal(case: Case, device: qcompile.Device, exact: Truth) -> Prediction:
-    return Prediction(1.0, 1.0, expectations=exact.ideal)
-
-
-PEERS: dict[str, Method] = {
-    "ESP": peer_esp,
-    "Qiskit estimate_fidelity": peer_qiskit,
-    "mapomatic (ESP x readout)": peer_mapomatic,
-    "MQT Predictor (ASAP idle)": peer_mqt,
-    "ESP x ALAP idle": peer_alap,
-    "ESP mixed with uniform": peer_mix,
-    "no noise": peer_ideal,
-}
+    read = our_expectations(case.circuit, device, [exact.paulis[v] for v in exact.measured], readout=True)
+    return Prediction(None, None, None, values, seconds, read)
 
 
 # Figures.
@@ -242,10 +113,15 @@ def agreement(predicted: Sequence[float | None], exact: Sequence[float]) -> dict
     }
 
 
+def distances(pairs: Iterable[tuple[Sequence[float] | None, Sequence[float]]]) -> np.ndarray:
+    """|predicted - true| of all circuits that anything was said of."""
+    return np.array([abs(v - t) for said, true in pairs if said is not None for v, t in zip(said, true, strict=True)])
+
+
 def figures(predictions: Sequence[Prediction], exact: Sequence[Truth]) -> dict[str, Any]:
-    errors = np.array(
-        [abs(v - t) for p, x in zip(predictions, exact) for v, t in zip(p.expectations or [], x.damped, strict=False)]
-    )
+    said = list(zip(predictions, exact))
+    errors = distances((p.expectations, [x.damped[k] for k in z_type(x)]) for p, x in said)
+    misread = distances((p.read, [x.z_read[v] for v in x.measured]) for p, x in said)
     covered = [
         abs(p.state - x.state) <= p.uncertainty
         for p, x in zip(predictions, exact)
@@ -261,6 +137,8 @@ def figures(predictions: Sequence[Prediction], exact: Sequence[Truth]) -> dict[s
         else None,
         "expectation_mean_error": float(errors.mean()) if len(errors) else None,
         "expectation_max_error": float(errors.max()) if len(errors) else None,
+        "read_mean_error": float(misread.mean()) if len(misread) else None,
+        "read_max_error": float(misread.max()) if len(misread) else None,
         "cpu_ms": 1e3 * float(np.median([p.seconds for p in predictions])),
     }
 
@@ -275,7 +153,15 @@ def print_figures(console: Console, title: str, rows: dict[str, dict[str, Any]])
     for of in ("state", "Hellinger"):
         for name in ("rank", "mean", "max", "bias"):
             table.add_column(f"{of}\n{name}", justify="right")
-    for name in ("<P> mean\nerror", "<P> max\nerror", "within\nuncert.", "mean\nuncert.", "median\nCPU ms"):
+    for name in (
+        "<P> mean\nerror",
+        "<P> max\nerror",
+        "read <Z>\nmean",
+        "read <Z>\nmax",
+        "within\nuncert.",
+        "mean\nuncert.",
+        "median\nCPU ms",
+    ):
         table.add_column(name, justify="right")
     for method, row in rows.items():
         cells = []
@@ -284,7 +170,9 @@ def print_figures(console: Console, title: str, rows: dict[str, dict[str, Any]])
                 cells.append(_cell(row[of][name]) if row[of] is not None else "")
             if row[of] is not None and row[of]["circuits"] < row["circuits"]:
                 cells[-4] += f" ({row[of]['circuits']:.0f} of {row['circuits']})"
-        cells += [_cell(row["expectation_mean_error"]), _cell(row["expectation_max_error"])]
+        for of in ("expectation", "read"):
+            found = (row[f"{of}_mean_error"], row[f"{of}_max_error"])
+            cells += ["" if value is None else f"{value:.2g}" for value in found]
         cells += [_cell(row["within_uncertainty"], 3), _cell(row["mean_uncertainty"]), _cell(row["cpu_ms"] or None, 2)]
         table.add_row(method, *cells)
     console.print(table)
@@ -346,7 +234,7 @@ def main() -> None:
     parser.add_argument("--no-timings", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    console = Console(width=190, quiet=options.json)
+    console = Console(width=205, quiet=options.json)
     wanted = options.chips
     sets = {}
     for title, make, chips, count in (

@@ -12,17 +12,18 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
+from qiskit.circuit import Clbit
 
 from qcompile import staleness
-from qcompile.circuit import check_device, final_measurements
+from qcompile.circuit import check_device
 from qcompile.device import Device
-from qcompile.errors import NotExecutableError
-from qcompile.fidelity.program import CAUSES, NativeStep, noisy_program
-from qcompile.fidelity.tiers import affordable, check_method, state_fidelity
+from qcompile.errors import InputError, NotExecutableError
+from qcompile.fidelity.program import CAUSES, NativeStep, draws_of, held_by, last_instruction, noisy_program
+from qcompile.fidelity.tiers import affordable, check_name, check_size, state_fidelity
 from qcompile.hellinger import Hellinger, Sampling, hellinger
 from qcompile.losses import Loss, by_cause, gathered, grouped, ordered, readout_losses
 from qcompile.native import native_steps
-from qcompile.schedule import Held, depth, start_times
+from qcompile.schedule import depth, start_times
 from qcompile.summary import estimate_lines, html
 from qcompile.values import Values, parameter_draws
 
@@ -54,7 +55,7 @@ class Estimate:
 
     state_fidelity: float
     success_probability: float
-    breakdown: Mapping[str, float]
+    breakdown: Mapping[str, float] = field(hash=False)  # a dict
     duration: float
     two_qubit_gates: int
     swaps: int
@@ -104,7 +105,11 @@ class Estimate:
         return grouped(((min(x.qubits), max(x.qubits)), x.loss) for x in self.losses if len(x.qubits) == 2)
 
     def age(self, now: datetime | None = None) -> timedelta:
-        """Time since the calibration; `now` must be timezone-aware, default: the present."""
+        """Time since the calibration; default of `now`: the present. Raises: InputError: `now` without a timezone."""
+        if now is not None and now.utcoffset() is None:
+            raise InputError(
+                f"now = {now} has no timezone. Expected an aware datetime; add tzinfo=UTC if it is in UTC."
+            )
         if self.calibrated_at is None:
             return timedelta(0)
         return (now or datetime.now(UTC)) - self.calibrated_at
@@ -194,26 +199,25 @@ def complete(
     method: str | None = None,
 ) -> Estimate:
     """The whole Estimate of native steps; `circuit` is the same thing as a QuantumCircuit."""
+    check_name(method)
     uses = Counter((s.name, s.qubits) for s in steps)
-    measured = [q[0] for name, q in uses if name == "measure"]
-    measurements = sum(count for (name, _), count in uses.items() if name == "measure")
-    in_the_middle = measurements > 0 and measurements != len(final_measurements(circuit))
-    measured = measured or list(virtual_at)
-    held = Held.of([s.qubits for s in steps], [s.name for s in steps])
+    measured = [q[0] for name, q in uses if name == "measure"] or list(virtual_at)
+    held = held_by(steps)
     two_qubit = sum(count for (name, q), count in uses.items() if len(q) == 2 and name != "barrier")
     dead = [(name, q) for name, q in uses if _is_dead(name, q, device)]
     if dead:
-        losses = [Loss(_cause(name, q), name, q, math.inf) for name, q in dead]
+        losses = list(dict.fromkeys(Loss(_cause(name, q), name, tuple(sorted(q)), math.inf) for name, q in dead))
         share = {cause: sum(x.cause == cause for x in losses) / len(losses) for cause in CAUSES}
         total = start_times(held, np.array([s.duration for s in steps]))[1]
         return Estimate(
             0.0, 0.0, share, total, two_qubit, swaps, depth(held),
-            dead_gates=tuple(x.where for x in losses), method=method or "exact", losses=tuple(losses),
+            draws=draws_of(steps), dead_gates=tuple(f"{name}({', '.join(map(str, q))})" for name, q in dead),
+            method=method or "exact", losses=tuple(losses),
             calibrated_at=device.calibrated_at, distribution=Hellinger(0.0),
         )  # fmt: skip
-    program = noisy_program(steps, device, virtual_at)
+    program = noisy_program(steps, device, virtual_at, held)
     if method is not None:
-        check_method(method, program, circuit.name)
+        check_size(method, program, circuit.name)
     survival = state_fidelity(program, method or affordable(program))
     losses = gathered(program.elements, survival, program.element) + readout_losses(device, measured)
     success = math.exp(-sum(x.loss for x in losses if x.cause == "readout"))
@@ -222,8 +226,10 @@ def complete(
         if gate is not None and name not in device.native_gates.virtual:
             success *= (1 - (gate.error or 0.0)) ** count
     found: Hellinger | Sampling = Hellinger(None, note="the circuit measures before its end")
-    if not in_the_middle:
-        found = hellinger(program, survival, device, measured, seed)
+    last, measurements = last_instruction(held), np.flatnonzero(held.measure).tolist()
+    if all(last[steps[i].qubits[0]] == i for i in measurements):
+        read = _read(circuit, len(measurements)) if measurements else measured
+        found = hellinger(program, survival, device, read, seed)
     sums = by_cause(losses)
     whole = sum(sums.values())
     return Estimate(
@@ -242,6 +248,18 @@ def complete(
         calibrated_at=device.calibrated_at,
         distribution=found,
     )
+
+
+def _read(circuit: QuantumCircuit, measurements: int) -> list[int]:
+    """Qubits whose bit is there at the end; a classical bit that is written twice holds its last measurement."""
+    written: dict[Clbit, int] = {}
+    for instruction in reversed(circuit.data):
+        if measurements == 0:
+            break
+        if instruction.name == "measure":
+            measurements -= 1
+            written.setdefault(instruction.clbits[0], circuit.find_bit(instruction.qubits[0]).index)
+    return list(written.values())
 
 
 def _is_dead(name: str, qubits: tuple[int, ...], device: Device) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qcompile import ideal
 from qcompile.channels import confusion_matrix
 from qcompile.device import Device
-from qcompile.fidelity import exact, marginals
+from qcompile.fidelity import marginals
 from qcompile.fidelity.program import NoisyProgram
 from qcompile.fidelity.tiers import Survival
 from qcompile.fidelity.trajectories import FEWEST, GROUPS, SAMPLES, measured_distribution, samples_within
@@ -56,8 +56,9 @@ class Sampling:
         samples = min(samples, max(SAMPLES // program.draws, FEWEST) // GROUPS * GROUPS)  # the draws average, too
         wires = [program.where[q] for q in self.measured]
         values, errors = [], []
-        for draw, psi in enumerate(marginals.log_survival(program)[1]):
-            score = _score(psi, wires, self.device, self.measured)
+        for draw in range(program.draws):
+            clean = np.abs(marginals.log_survival(program, draw)[1]) ** 2
+            score = _score(ideal.marginal(clean, wires, program.num_qubits), self.device, self.measured)
             found = measured_distribution(program, draw, wires, samples=samples, seed=self.seed)
             value, error = found.jackknife(score)
             values.append(min(max(value, 0.0), 1.0))
@@ -76,19 +77,18 @@ def hellinger(
         return Hellinger(None, note=f"qubit {elsewhere[0]} is measured, but holds no virtual qubit")
     if survival.noisy is None or survival.ideal is None:
         return Sampling(program, device, tuple(measured), seed)
-    wires = [program.where[q] for q in measured]
+    wires, n = [program.where[q] for q in measured], program.num_qubits
     values = [
-        _score(psi, wires, device, measured)(exact.probabilities(noisy, wires, program.num_qubits))
-        for psi, noisy in zip(survival.ideal, survival.noisy)
+        _score(ideal.marginal(clean, wires, n), device, measured)(ideal.marginal(noisy, wires, n))
+        for clean, noisy in zip(survival.ideal, survival.noisy)
     ]
     return Hellinger(min(float(np.mean(values)), 1.0))
 
 
 def _score(
-    psi: ideal.State, wires: Sequence[int], device: Device, measured: Sequence[int]
+    clean: NDArray[np.float64], device: Device, measured: Sequence[int]
 ) -> Callable[[NDArray[np.float64]], float]:
-    """Distribution before readout -> Hellinger fidelity of what is read with what the noise-free state gives."""
-    clean = ideal.marginal(np.abs(psi) ** 2, wires, len(psi).bit_length() - 1)
+    """Distribution before readout -> Hellinger fidelity of what is read with the noise-free distribution `clean`."""
     confusion = [confusion_matrix(device, q) for q in measured]
 
     def score(noisy: NDArray[np.float64]) -> float:

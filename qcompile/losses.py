@@ -13,6 +13,8 @@ from qcompile.device import Device
 from qcompile.fidelity.program import CAUSES, Element
 from qcompile.fidelity.tiers import Survival
 
+_ROUNDING = 1e-12  # loss of an element below which it is a rounding of sums: relaxation in |0>, which harms nothing
+
 
 class Loss(NamedTuple):
     """One element's part of what is lost.
@@ -42,12 +44,14 @@ def gathered(elements: Sequence[Element], survival: Survival, element: NDArray[n
     what only the exact method sees). Each is therefore scaled by the same factor.
     """
     sums = np.bincount(element, survival.losses, len(elements))
-    whole = float(sums.sum())
+    whole = float(sums[sums > _ROUNDING].sum())
     total = -math.log(max(float(survival.fidelity.mean()), 1e-300))
+    if total <= _ROUNDING:
+        return []
     scale = total / whole if whole > 0 else 0.0
     found: dict[Element, float] = {}
     for (cause, name, qubits), value in zip(elements, sums.tolist()):
-        if value > 0:
+        if value > _ROUNDING:
             place = Element(cause, name, tuple(sorted(qubits)))  # both directions of a coupler are one place
             found[place] = found.get(place, 0.0) + value * scale
     return [Loss(*place, loss=value) for place, value in found.items()]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter, ParameterExpression
+from qiskit.circuit import Parameter, ParameterExpression, Qubit
 
 from qcompile.device import Device
-from qcompile.errors import NotExecutableError
+from qcompile.errors import CircuitError, NotExecutableError
 from qcompile.fidelity.program import NativeStep
 from qcompile.schedule import delay_seconds
 from qcompile.values import expression_values
@@ -27,35 +28,46 @@ def native_steps(
         time; an angle without a finite real value.
     """
     index_of = {q: i for i, q in enumerate(circuit.qubits)}
-    durations: dict[tuple[str, tuple[int, ...]], float] = {}
-    bare: set[str] = set()  # gates without angles: the list of them is not asked for again
+    known: dict[tuple[str, tuple[Qubit, ...]], tuple[NativeStep, bool]] = {}  # without its angles, whether it has any
     steps = []
     for index, instruction in enumerate(circuit.data):
         name = instruction.name
-        qubits = tuple([index_of[q] for q in instruction.qubits])
-        if name == "barrier":
-            steps.append(NativeStep(name, qubits, (), 0.0))
-            continue
-        if name == "delay":
-            waits = delay_seconds(instruction.operation, device, f"{circuit.name}: instruction {index}")
-            steps.append(NativeStep(name, qubits, (), waits))
-            continue
-        duration = durations.get((name, qubits))
-        if duration is None:
-            if name not in ("measure", "reset") and (name, qubits) not in device.gates:
-                raise NotExecutableError(
-                    f"{circuit.name}: instruction {index}: {device.name} has no calibration of {name}{qubits}. "
-                    "Expected a circuit in native gates on calibrated couplers; map it with qcompile.compile first."
-                )
-            duration = durations[name, qubits] = device.duration(name, qubits)
-        if name in bare:
-            steps.append(NativeStep(name, qubits, (), duration))
-            continue
-        params: list[NDArray[np.float64] | float] = []
-        for value in instruction.params:
-            is_symbolic = isinstance(value, ParameterExpression) and value.parameters
-            params.append(expression_values(value, parameters, table) if is_symbolic else float(value))
-        if not params:
-            bare.add(name)
-        steps.append(NativeStep(name, qubits, tuple(params), duration))
+        key = (name, instruction.qubits)
+        if key not in known:
+            place = f"{circuit.name}: instruction {index}"
+            qubits = tuple([index_of[q] for q in instruction.qubits])
+            duration = 0.0 if name in ("barrier", "delay") else _duration(name, qubits, device, place)
+            has_numbers = name == "delay" or (name != "barrier" and bool(instruction.params))
+            known[key] = NativeStep(name, qubits, (), duration), has_numbers
+        step, has_numbers = known[key]
+        if has_numbers:
+            place = f"{circuit.name}: instruction {index}"
+            if name == "delay":
+                step = step._replace(duration=delay_seconds(instruction.operation, device, place))
+            else:
+                params = tuple([_angle(value, parameters, table, place) for value in instruction.params])
+                step = NativeStep(name, step.qubits, params, step.duration)
+        steps.append(step)
     return steps
+
+
+def _duration(name: str, qubits: tuple[int, ...], device: Device, place: str) -> float:
+    """s. Raises: NotExecutableError: a gate that the device has no calibration of."""
+    if name not in ("measure", "reset") and (len(qubits) > 2 or (name, qubits) not in device.gates):
+        raise NotExecutableError(
+            f"{place}: {device.name} has no calibration of {name}{qubits}. "
+            "Expected a circuit in native gates on calibrated couplers; map it with qcompile.compile first."
+        )
+    return device.duration(name, qubits)
+
+
+def _angle(
+    value: object, parameters: Sequence[Parameter], table: NDArray[np.float64], place: str
+) -> NDArray[np.float64] | float:
+    """A number, or [draw] numbers of an expression; rad. Raises: CircuitError: it is not finite and real."""
+    if isinstance(value, ParameterExpression) and value.parameters:
+        return expression_values(value, parameters, table)
+    number = float(value)  # type: ignore[arg-type]  # a number, or an expression that is bound
+    if not math.isfinite(number):
+        raise CircuitError(f"{place}: angle {number} is not finite. Expected a real number of radians.")
+    return number

@@ -6,6 +6,7 @@ stays in |0>, where nothing decays, until it is needed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -72,7 +73,7 @@ def instruction_durations(circuit: QuantumCircuit, device: Device) -> list[float
 def delay_seconds(delay: object, device: Device, place: str) -> float:
     """Length of a Delay instruction, s.
 
-    Raises: CircuitError: symbolic or negative, or in dt where the device states no dt.
+    Raises: CircuitError: symbolic, negative or infinite, or in dt where the device states no dt.
     """
     value, unit = delay.duration, delay.unit  # type: ignore[attr-defined]  # qiskit's Delay is untyped
     if isinstance(value, ParameterExpression):
@@ -89,9 +90,10 @@ def delay_seconds(delay: object, device: Device, place: str) -> float:
         scale = _UNITS[unit]
     else:
         raise CircuitError(f"{place}: delay unit {unit!r} is not known. Expected dt, s, ms, us, ns or ps.")
-    if not value >= 0:
-        raise CircuitError(f"{place}: delay({value} {unit}) is not a waiting time. Expected 0 or more.")
-    return float(value) * scale
+    seconds = float(value) * scale
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise CircuitError(f"{place}: delay({value} {unit}) is not a waiting time. Expected a finite one, 0 or more.")
+    return seconds
 
 
 def with_delays_in_seconds(circuit: QuantumCircuit, device: Device) -> QuantumCircuit:

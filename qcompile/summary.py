@@ -42,7 +42,7 @@ def estimate_lines(estimate: Estimate, now: datetime | None = None) -> Lines:
     lines.append(("  found by", METHODS.get(estimate.method, estimate.method)))
     if estimate.calibrated_at is not None and not estimate.dead_gates:
         low, high = estimate.interval(now)
-        days = estimate.age(now).total_seconds() / 86400
+        days = max(estimate.age(now).total_seconds() / 86400, 0.0)
         lines.append((f"  with the drift of {days:,.0f} days", f"{low:.4f} to {high:.4f} ({100 * LEVEL:.0f} %)"))
     hellinger = estimate.hellinger_fidelity
     sampled = f" ± {estimate.hellinger_uncertainty:.4f}" if estimate.hellinger_uncertainty else ""

@@ -20,27 +20,23 @@ QUBITS = 20
 """Largest state that is kept: 16 MB."""
 
 
-def log_survival(program: NoisyProgram) -> tuple[NDArray[np.float64], list[NDArray[np.complex128]]]:
-    """[draw, op] log of each channel's chance to leave the state alone, and each draw's noise-free state.
+def log_survival(program: NoisyProgram, draw: int) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
+    """[op] log of each channel's chance to leave the state alone in one draw, and its noise-free state.
 
-    The states are over the compact qubits, qubit 0 the least significant bit.
+    The state is over the compact qubits, qubit 0 the least significant bit.
 
     Raises: ValueError: a measurement or reset before the end, which leaves no pure state.
     """
     if not program.is_unitary:
         raise ValueError("measurement or reset before the end: the noise-free state is not pure")
     n = program.num_qubits
-    logs = np.zeros(program.angle.shape)
-    states = []
-    for d in range(program.draws):
-        state = np.zeros(2**n, np.complex128)
-        _pass(
-            state, logs[d], program.kind, program.first, program.second, program.matrix[d], program.noise,
-            program.angle[d], program.decay, program.dephase, *program.matrices, *program.unitaries,
-            *program.forms, n,
-        )  # fmt: skip
-        states.append(state)
-    return logs, states
+    logs, state = np.zeros(len(program.kind)), np.zeros(2**n, np.complex128)
+    _pass(
+        state, logs, program.kind, program.first, program.second, program.matrix[draw], program.noise,
+        program.angle[draw], program.decay, program.dephase, *program.matrices, *program.unitaries,
+        *program.forms, n,
+    )  # fmt: skip
+    return logs, state
 
 
 @numba.njit(cache=True, nogil=True)

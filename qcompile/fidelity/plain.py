@@ -64,21 +64,18 @@ def product_log_survival(program: NoisyProgram) -> Matrix:
     return logs
 
 
-def marginals_log_survival(program: NoisyProgram) -> tuple[Matrix, list[ideal.State]]:
+def marginals_log_survival(program: NoisyProgram, draw: int) -> tuple[Matrix, ideal.State]:
     """`marginals.log_survival`: the state is kept whole, every gate is applied to it by itself."""
     n = program.num_qubits
-    logs, states = np.zeros(program.angle.shape), []
-    for d in range(program.draws):
-        state = ideal.zero_state(n)
-        for i, what in enumerate(program.kind):
-            held = [int(program.first[i]), int(program.second[i])][: 2 if what == TWO else 1]
-            if what == RZ:
-                state = ideal.apply(state, ideal.gate_matrix("rz", (float(program.angle[d, i]),)), held, n)
-            elif what in (ONE, TWO):
-                state = ideal.apply(state, program.matrices[what - ONE][program.matrix[d, i]], held, n)
-            logs[d, i] = log_survival_of(noise_ptm(program, i), reduced_paulis(state, held, n))
-        states.append(state)
-    return logs, states
+    logs, state = np.zeros(len(program.kind)), ideal.zero_state(n)
+    for i, what in enumerate(program.kind):
+        held = [int(program.first[i]), int(program.second[i])][: 2 if what == TWO else 1]
+        if what == RZ:
+            state = ideal.apply(state, ideal.gate_matrix("rz", (float(program.angle[draw, i]),)), held, n)
+        elif what in (ONE, TWO):
+            state = ideal.apply(state, program.matrices[what - ONE][program.matrix[draw, i]], held, n)
+        logs[i] = log_survival_of(noise_ptm(program, i), reduced_paulis(state, held, n))
+    return logs, state
 
 
 def reduced_paulis(state: ideal.State, held: list[int], n: int) -> Matrix:

@@ -132,30 +132,33 @@ class _Numbers(dict[Any, int]):
         return number
 
 
-def noisy_program(steps: Sequence[NativeStep], device: Device, virtual_at: Sequence[int]) -> NoisyProgram:
+def noisy_program(
+    steps: Sequence[NativeStep], device: Device, virtual_at: Sequence[int], held: Held | None = None
+) -> NoisyProgram:
     """Schedules native steps as late as possible and gives each its channel.
 
     Args:
         steps: in an order that respects their qubits; gates must be calibrated and live.
         virtual_at: physical qubits of the virtual ones at the end.
+        held: `held_by(steps)` where it is known.
     Raises: KeyError: a gate without calibration.
     """
-    names = [s.name for s in steps]
-    held = Held.of([s.qubits for s in steps], names)
+    held = held_by(steps) if held is None else held
     durations = np.array([s.duration for s in steps], np.float64)
     start, total = start_times(held, durations)
     windows = find_windows(held, durations, start, total)
-    draws = max([len(p) for s in steps for p in s.params if isinstance(p, np.ndarray)], default=1)
+    draws = draws_of(steps)
 
     count = len(steps)
     last = last_instruction(held)
     elements, gates, touched = _Numbers(), (_Numbers(), _Numbers()), set[int]()
+    resets = any(s.name == "reset" for s in steps)
     has_virtual_rz = "rz" in device.native_gates.virtual
     kinds, element = [_NOTHING] * count, np.zeros(count, np.int64)
     turns: tuple[list[int], list[Any]] = ([], [])  # where, and by how much
     matrices: tuple[list[int], list[Any]] = ([], [])
     for i, (name, qubits, params, _) in enumerate(steps):
-        if name == "barrier" or (name == "measure" and last[qubits[0]] == i):
+        if held.barrier[i] or (name == "measure" and last[qubits[0]] == i):
             continue
         if name == "rz" and has_virtual_rz:
             kinds[i] = RZ
@@ -173,7 +176,8 @@ def noisy_program(steps: Sequence[NativeStep], device: Device, virtual_at: Seque
             kinds[i] = RESET
         else:
             kinds[i] = ONE if len(qubits) == 1 else TWO
-            touched.update(qubits)
+            if resets:
+                touched.update(qubits)
             numbers = gates[len(qubits) - 1]
             matrices[0].append(i)
             if params:
@@ -190,7 +194,10 @@ def noisy_program(steps: Sequence[NativeStep], device: Device, virtual_at: Seque
     second = np.full(count, -1)
     two = np.flatnonzero(kind == TWO)
     second[two] = held.qubits[held.offsets[two] + 1]
-    waits = np.array([elements["idle", (q,)] for q in windows.qubit.tolist()], np.int64)
+    waiting_at = np.zeros(held.width, np.int64)
+    for q in dict.fromkeys(windows.qubit.tolist()):
+        waiting_at[q] = elements["idle", (q,)]
+    waits = waiting_at[windows.qubit]
     none = np.zeros(len(waits), np.int64)
     order = np.argsort(np.concatenate((2 * real, 2 * windows.after + 1)), kind="stable")  # windows behind their step
     first = np.concatenate((held.qubits[held.offsets[real]], windows.qubit))[order]
@@ -242,6 +249,31 @@ def _spread(found: tuple[list[int], list[Any]], shape: tuple[int, int], kind: ty
     else:
         whole[:, found[0]] = np.array([np.broadcast_to(value, shape[0]) for value in found[1]], kind).T
     return whole
+
+
+def draws_of(steps: Sequence[NativeStep]) -> int:
+    """Parameter draws that the steps hold numbers of."""
+    return max([len(p) for s in steps for p in s.params if isinstance(p, np.ndarray)], default=1)
+
+
+def held_by(steps: Sequence[NativeStep]) -> Held:
+    """Which qubits the steps hold. A delay behind a qubit's last measurement is a barrier: it takes its time, but there
+    is nothing left that could decay.
+    """
+    names = [s.name for s in steps]
+    if "delay" in names and "measure" in names:
+        waits: dict[int, list[int]] = {}  # qubit -> the delays that end it
+        done: set[int] = set()
+        for i in range(len(names) - 1, -1, -1):
+            qubits = steps[i].qubits
+            if names[i] == "delay" and qubits[0] not in done:
+                waits.setdefault(qubits[0], []).append(i)
+            elif names[i] not in ("delay", "barrier"):
+                if names[i] == "measure" and qubits[0] not in done:
+                    for k in waits.get(qubits[0], ()):
+                        names[k] = "barrier"
+                done.update(qubits)
+    return Held.of([s.qubits for s in steps], names)
 
 
 def last_instruction(held: Held) -> NDArray[np.int64]:

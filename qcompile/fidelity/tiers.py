@@ -39,10 +39,14 @@ def affordable(program: NoisyProgram) -> str:
     return "cluster"
 
 
-def check_method(method: str, program: NoisyProgram, place: str) -> None:
-    """Raises: InputError: no method of that name, or one that the circuit is too wide for."""
-    if method not in METHODS:
+def check_name(method: str | None) -> None:
+    """Raises: InputError: no method of that name."""
+    if method is not None and method not in METHODS:
         raise InputError(f"method = {method!r}. Expected one of {', '.join(METHODS)}, or None to have it chosen.")
+
+
+def check_size(method: str, program: NoisyProgram, place: str) -> None:
+    """Raises: InputError: a method that the circuit is too wide for, or that has nothing to compare with."""
     limit = {"marginals": marginals.QUBITS, "exact": exact.QUBITS}.get(method)
     if limit is not None and program.num_qubits > limit:
         raise InputError(
@@ -64,15 +68,15 @@ class Survival:
         method: which one.
         fidelity: [draw] state fidelity on the virtual qubits at the end.
         losses: [op] mean over the draws of each channel's -log survival.
-        ideal: noise-free state of each draw over the compact qubits, where the method made one.
-        noisy: Pauli vector of each draw, where the method made one.
+        ideal, noisy: [draw, 2^n] distributions of the compact qubits' bits before readout, noise-free and noisy,
+            where the method has them.
     """
 
     method: str
     fidelity: NDArray[np.float64]
     losses: NDArray[np.float64]
-    ideal: list[NDArray[np.complex128]] | None = None
-    noisy: list[NDArray[np.float64]] | None = None
+    ideal: NDArray[np.float64] | None = None
+    noisy: NDArray[np.float64] | None = None
 
     @property
     def uncertainty(self) -> float:
@@ -97,22 +101,33 @@ def state_fidelity(program: NoisyProgram, method: str, *, sampled: bool = True) 
         sampled: whether "cluster" and "marginals" sample what comes back of harmed states. It makes the number right;
             without it circuits are ranked as well (`tests/benchmarks/estimate_ranking.py`: .9991 against .9996).
     """
-    ideal: list[NDArray[np.complex128]] | None = None
-    noisy: list[NDArray[np.float64]] | None = None
+    if method == "exact":
+        return _exact(program)
     if method == "product":
         logs = product.log_survival(program)
     elif method == "cluster":
         logs = cluster.log_survival(program)
     else:
-        logs, ideal = marginals.log_survival(program)
-    losses = np.maximum(-logs.mean(axis=0), 0.0)
-    if method == "exact" and ideal is not None:
-        noisy = [exact.noisy_state(program, d) for d in range(program.draws)]
-        pairs = zip(noisy, ideal)
-        n = program.num_qubits
-        fidelity = np.array([exact.overlap(rho, psi, program.virtual_at, n) for rho, psi in pairs])
-    else:
-        survived = np.exp(logs.sum(axis=1))
-        sampled = sampled and method != "product"
-        fidelity = np.array([_with_recovery(s, program, d, sampled) for d, s in enumerate(survived.tolist())])
-    return Survival(method, np.clip(fidelity, 0.0, 1.0), losses, ideal, noisy)  # rounding ends up on either side
+        logs = np.array([marginals.log_survival(program, d)[0] for d in range(program.draws)])
+    survived = np.exp(logs.sum(axis=1))
+    sampled = sampled and method != "product"
+    fidelity = np.array([_with_recovery(s, program, d, sampled) for d, s in enumerate(survived.tolist())])
+    return Survival(method, np.clip(fidelity, 0.0, 1.0), _mean_losses(logs))
+
+
+def _exact(program: NoisyProgram) -> Survival:
+    """One draw after the other, so that one state is kept at a time."""
+    n, everything = program.num_qubits, range(program.num_qubits)
+    logs, fidelity = np.empty(program.angle.shape), np.empty(program.draws)
+    clean, noisy = np.empty((program.draws, 2**n)), np.empty((program.draws, 2**n))
+    for d in range(program.draws):
+        logs[d], psi = marginals.log_survival(program, d)
+        rho = exact.noisy_state(program, d)
+        fidelity[d] = exact.overlap(rho, psi, program.virtual_at, n)
+        clean[d], noisy[d] = np.abs(psi) ** 2, exact.probabilities(rho, everything, n)
+    return Survival("exact", np.clip(fidelity, 0.0, 1.0), _mean_losses(logs), clean, noisy)  # rounding passes the ends
+
+
+def _mean_losses(logs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[op] from [draw, op]; rounding may leave a log above 0."""
+    return np.maximum(-logs.mean(axis=0), 0.0)

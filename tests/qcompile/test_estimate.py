@@ -191,3 +191,55 @@ def test_fidelity_of_gates_that_harm_nothing_does_not_round_above_one(seed: int)
     found = estimate(circuit, device).state_fidelity
     assert found <= 1
     assert found == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("angle", [math.nan, math.inf])
+def test_an_angle_that_is_not_finite_is_refused_with_its_place(angle: float) -> None:
+    circuit = QuantumCircuit(5, name="odd")
+    circuit.sx(0)
+    circuit.rz(angle, 0)
+    with pytest.raises(CircuitError, match=r"odd: instruction 1: angle (nan|inf) is not finite"):
+        estimate(circuit, load_device("ibm_manila"))
+
+
+@pytest.mark.parametrize("wait", [math.inf, math.nan])
+def test_a_delay_that_never_ends_is_refused(wait: float) -> None:
+    circuit = QuantumCircuit(5)
+    circuit.sx(0)
+    circuit.delay(wait, 0, unit="s")
+    with pytest.raises(CircuitError, match="not a waiting time"):
+        estimate(circuit, load_device("ibm_manila"))
+
+
+def test_a_bit_that_is_written_twice_holds_its_last_measurement() -> None:
+    device = load_device("ibm_manila")
+    circuit = QuantumCircuit(5, 2)
+    circuit.sx(0)
+    circuit.sx(1)
+    circuit.measure([0, 1], [0, 1])
+    apart = estimate(circuit, device)
+    circuit.data[-1] = circuit.data[-1].replace(clbits=(circuit.clbits[0],))
+    found = estimate(circuit, device)
+    assert found.success_probability == apart.success_probability  # both are read
+    alone = QuantumCircuit(5, 1)
+    alone.sx(1)
+    alone.measure(1, 0)
+    assert found.hellinger_fidelity == pytest.approx(estimate(alone, device).hellinger_fidelity, abs=1e-12)
+    assert found.hellinger_fidelity > apart.hellinger_fidelity
+
+
+def test_waiting_behind_the_measurement_is_not_one_before_the_end() -> None:
+    """Schedulers pad a qubit that is measured early up to the end."""
+    device = load_device("ibm_manila")
+    circuit = QuantumCircuit(5, 1)
+    circuit.sx(0)
+    circuit.measure(0, 0)
+    plain = estimate(circuit, device)
+    circuit.barrier()
+    circuit.delay(3e-6, 0, unit="s")
+    padded = estimate(circuit, device)
+    assert padded.duration == pytest.approx(plain.duration + 3e-6)
+    assert replace(padded, duration=plain.duration, depth=plain.depth) == plain
+    assert padded.hellinger_fidelity == plain.hellinger_fidelity
+    circuit.x(0)
+    assert "before its end" in estimate(circuit, device).hellinger_note

@@ -181,7 +181,7 @@ def test_mean_of_many_trajectories_is_the_exact_distribution() -> None:
 def _fidelity(program: NoisyProgram, device: Device, found: Sampled | None) -> tuple[float, float]:
     """Hellinger fidelity and its error, two-sided readout included; of the exact distribution for None."""
     wires, n = program.virtual_at, program.num_qubits
-    wanted = ideal.marginal(np.abs(marginals.log_survival(program)[1][0]) ** 2, wires, n)
+    wanted = ideal.marginal(np.abs(marginals.log_survival(program, 0)[1]) ** 2, wires, n)
     confusion = [confusion_matrix(device, program.physical[w]) for w in wires]
 
     def score(probabilities: NDArray[np.float64]) -> float:
@@ -219,7 +219,7 @@ def test_without_noise_the_distribution_is_the_ideal_one() -> None:
         dephase=np.ones(count),
     )
     found = measured_distribution(quiet, 0, program.virtual_at)
-    state = marginals.log_survival(program)[1][0]
+    state = marginals.log_survival(program, 0)[1]
     wanted = ideal.marginal(np.abs(state) ** 2, program.virtual_at, program.num_qubits)
     np.testing.assert_allclose(found.probabilities, wanted, atol=1e-12)
     assert found.certain == pytest.approx(1, abs=1e-12)

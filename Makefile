@@ -26,6 +26,9 @@ test-all: lint
 bench: $(READY)
 	$(PYTEST) -m benchmark -s -p no:cacheprovider tests/benchmarks
 	$(BIN)/python tests/benchmarks/mapped_fidelity.py
+	$(BIN)/python tests/benchmarks/estimate_accuracy.py
+	$(BIN)/python tests/benchmarks/estimate_ranking.py
+	$(BIN)/python tests/benchmarks/expectation_accuracy.py
 	$(BIN)/python tests/benchmarks/digits_accuracy.py
 
 lint: $(READY)

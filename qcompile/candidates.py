@@ -61,8 +61,7 @@ class Problem:
         """How candidates are estimated: by exact marginals where a state is small beside the work of synthesis."""
         circuit = self.circuits[0]
         passes = 2 * circuit.num_nonlocal_gates() * len(self.slot_values)  # as many again for SWAPs
-        has_resets = "reset" in circuit.count_ops()
-        return "marginals" if 2**circuit.num_qubits * passes <= _STATE_WORK and not has_resets else "cluster"
+        return "marginals" if 2**circuit.num_qubits * passes <= _STATE_WORK else "cluster"
 
     def order(self, trial: int) -> QuantumCircuit:
         """The circuit that a trial works on."""

@@ -26,8 +26,10 @@ from qcompile.compiled import CompiledCircuit, set_qiskit_layout
 from qcompile.cost import Workload, execution_cost
 from qcompile.device import Device
 from qcompile.estimate import Estimate, estimate
+from qcompile.fidelity import METHODS
 from qcompile.layout import Layout
 from qcompile.lowering import lower
+from qcompile.summary import METHODS as WORDS
 from qcompile.values import Values, parameter_draws
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class Row:
 
     Attributes:
         name: "ideal", "trivial", "Qiskit O3" or "qcompile".
+        method, uncertainty: how the state fidelity was found, and how far off that may be; of several draws the least
+            accurate. As in `Estimate`.
         state_fidelity, hellinger_fidelity, success_probability, breakdown, duration (s): as in `Estimate`.
         two_qubit_gates: native ones; of the ideal circuit as many CX as it decomposes into.
         swaps: inserted by the router.
@@ -62,6 +66,8 @@ class Row:
     usd: float | None = None
     compile_seconds: float | None = None
     breakdown: Mapping[str, float] = field(default_factory=dict)
+    method: str | None = None
+    uncertainty: float | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,7 +113,7 @@ class Comparison:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        table = Table(title=self._title(), caption=_CAPTION, title_justify="left", caption_justify="left")
+        table = Table(title=self._title(), caption=self._caption(), title_justify="left", caption_justify="left")
         table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
         for column in _COLUMNS:
             table.add_column(column, justify="left" if column == "mapped by" else "right", no_wrap=True)
@@ -128,8 +134,17 @@ class Comparison:
         body = "".join(f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in _cells(row))}</tr>" for row in self.rows)
         return (
             f"<table><caption>{escape(self._title())}</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table><p><small>{escape(_CAPTION)}</small></p>"
+            f"<tbody>{body}</tbody></table><p><small>{escape(self._caption())}</small></p>"
         )
+
+    def _caption(self) -> str:
+        judged = [row for row in self.rows if row.method is not None]
+        by = dict.fromkeys(f"{WORDS[row.method or '']} (± {row.uncertainty or 0.0:.3f})" for row in judged)
+        if len(by) > 1:
+            by = dict.fromkeys(
+                f"{row.name}: {WORDS[row.method or '']} (± {row.uncertainty or 0.0:.3f})" for row in judged
+            )
+        return f"{_CAPTION}\nState fidelity by {'; '.join(by)}."
 
     def _title(self) -> str:
         mean = f", mean of {self.draws} parameter draws" if self.draws > 1 else ""
@@ -296,6 +311,8 @@ def _row(
         usd=bill.usd,
         compile_seconds=float(np.mean(seconds)),
         breakdown={k: float(np.mean([e.breakdown[k] for e in estimates])) for k in estimates[0].breakdown},
+        method=min((e.method for e in estimates), key=METHODS.index),
+        uncertainty=max(e.uncertainty for e in estimates),
     )
 
 

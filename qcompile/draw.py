@@ -68,36 +68,51 @@ def draw_device(
 
 
 def draw_comparison(comparison: Comparison) -> Figure:
-    """Bars for each way of mapping: state fidelity (and Hellinger fidelity where known), two-qubit gates, duration."""
-    figure = _figure(10.0, 0.42 * len(comparison.rows) + 1.5)
+    """Bars for each way of mapping: fidelities and success probability, two-qubit gates, duration, QPU time and price.
+
+    State fidelity carries the uncertainty of the method that found it.
+    """
+    rows = comparison.rows
+    figure = _figure(12.0, 0.6 * len(rows) + 1.5)
     panels: list[tuple[str, dict[str, list[float | None]], str]] = [
         (
             "estimated fidelity",
             {
-                "state": [row.state_fidelity for row in comparison.rows],
-                "Hellinger": [row.hellinger_fidelity for row in comparison.rows],
+                "state": [row.state_fidelity for row in rows],
+                "Hellinger": [row.hellinger_fidelity for row in rows],
+                "ESP": [row.success_probability for row in rows],
             },
             "{:.3f}",
         ),
-        ("two-qubit gates", {"": [row.two_qubit_gates for row in comparison.rows]}, "{:.0f}"),
-        ("duration, µs", {"": [_micro(row.duration) for row in comparison.rows]}, "{:.1f}"),
+        ("two-qubit gates", {"": [row.two_qubit_gates for row in rows]}, "{:.0f}"),
+        ("duration, µs", {"": [_micro(row.duration) for row in rows]}, "{:.1f}"),
+        (f"QPU time of {comparison.shots} shots, s", {"": [row.qpu_seconds for row in rows]}, "{:.2f}"),
     ]
     for place, (title, all_series, shown) in enumerate(panels, start=1):
-        axes = figure.add_subplot(1, 3, place)
+        axes = figure.add_subplot(1, 4, place)
         series = {name: values for name, values in all_series.items() if any(v is not None for v in values)}
         height = 0.8 / max(len(series), 1)
         for k, (name, values) in enumerate(series.items()):
             at = [i + (k - (len(series) - 1) / 2) * height for i in range(len(values))]
-            bars = axes.barh(at, [v or 0.0 for v in values], height * 0.9, label=name, color=("#4c78a8", "#9ecae9")[k])
-            axes.bar_label(bars, ["" if v is None else shown.format(v) for v in values], padding=3, fontsize=8)
+            bars = axes.barh(
+                at, [v or 0.0 for v in values], height * 0.9, label=name, color=("#4c78a8", "#9ecae9", "#d5d9de")[k]
+            )
+            texts = ["" if v is None else shown.format(v) for v in values]
+            if place == len(panels):
+                texts = [f"{t}, {row.usd:.2f} USD" if row.usd is not None else t for t, row in zip(texts, rows)]
+            axes.bar_label(bars, texts, padding=3, fontsize=8)
+            unsure = [row.uncertainty or 0.0 for row in rows]
+            if name == "state" and any(unsure):
+                ends = [v or 0.0 for v in values]
+                axes.errorbar(ends, at, xerr=unsure, fmt="none", ecolor=_INK, elinewidth=1, capsize=2)
         axes.set_title(title, fontsize=10, color=_INK)
-        axes.set_yticks(range(len(comparison.rows)), [row.name for row in comparison.rows] if place == 1 else [])
+        axes.set_yticks(range(len(rows)), [row.name for row in rows] if place == 1 else [])
         axes.invert_yaxis()
-        axes.margins(x=0.2)
+        axes.margins(x=0.55 if place == len(panels) else 0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
         if len(series) > 1:
-            axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+            axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3)
     figure.suptitle(f"{comparison.circuit_name} on {comparison.device_name}", fontsize=11, color=_INK)
     return figure
 

@@ -44,8 +44,11 @@ def draw_ranking(ranking: Ranking) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.075, 0.55 / figure.get_figheight(), 0.485, 1 - 1.0 / figure.get_figheight()))
     xs, ys = [x for _, x, _ in chips], [y for *_, y in chips]
-    _scale(axes, xs, ys)
-    _draw_front(axes, xs, ys)
+    _scale(axes, xs, [*ys, *(y for chip, *_ in chips for y in chip.by_now or ())])
+    _draw_front(axes, [round(x, 2) for x in xs], [round(y, 4) for y in ys])
+    whiskers = [(x, *chip.by_now) for chip, x, _ in chips if chip.by_now is not None]
+    if whiskers:
+        axes.vlines(*zip(*whiskers), color=_CHIP, linewidth=3, alpha=0.25, zorder=2, label="drift by now, 68 %")
     for on_front, color, size, label in ((False, _CHIP, 26, "chip"), (True, _FRONT, 44, "on the Pareto front")):
         shown = [(x, y) for chip, x, y in chips if chip.on_front == on_front]
         if shown:
@@ -66,7 +69,7 @@ def draw_ranking(ranking: Ranking) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#eceff3", linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, borderaxespad=0.2)
+    axes.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.2)
     runs = f"{ranking.shots:,} shots" + (f" of {ranking.circuits:,} circuits" if ranking.circuits > 1 else "")
     axes.text(
         1.05, 1.02, f"{ranking.circuit_name}, {runs}", va="bottom", fontsize=11, color=_INK, transform=axes.transAxes

@@ -150,9 +150,10 @@ def score(
     Args:
         virtual_at: physical qubits of the virtual ones at the end.
         measured: physical qubits whose readout counts.
-        method: one of METHODS.
+        method: one of METHODS; "cluster" is taken where the circuit measures or resets before its end.
     """
-    survival = state_fidelity(noisy_program(steps, device, virtual_at), method, sampled=False)
+    program = noisy_program(steps, device, virtual_at)
+    survival = state_fidelity(program, method if program.is_unitary else "cluster", sampled=False)
     return Score(survival.fidelity, sum(loss.loss for loss in readout_losses(device, measured)))
 
 

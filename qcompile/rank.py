@@ -3,7 +3,8 @@
 Chips are compared in three numbers: state fidelity (more is better), QPU seconds and USD (less is better). A chip is on
 the Pareto front if no other dominates it, i.e. is at least as good in all three and better in one. An unknown price is
 not a low one and not a high one: a chip without a price neither dominates a priced chip nor is dominated by one; two
-chips without a price are compared in the other two numbers.
+chips without a price are compared in the other two numbers. Numbers are compared as they are shown (fidelity to four
+digits, time and price to two), so that no chip is on the front for a millisecond.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class RankedChip:
         calibrated_at: newest date of the calibration.
         age_days: since then; never part of a comparison of results.
         state_fidelity, hellinger_fidelity, success_probability, duration (s), two_qubit_gates: as in `Estimate`.
+        method, uncertainty: how state_fidelity was found, and how far off that may be; as in `Estimate`.
+        by_now: (low, high) of the state fidelity, errors having drifted since the calibration; as age_days.
         breakdown: cause -> share of -log fidelity.
         qpu_seconds, usd, credits: of all executions, as in `Cost`.
         assumptions: of the bill.
@@ -62,6 +65,9 @@ class RankedChip:
     success_probability: float | None = None
     two_qubit_gates: int | None = None
     duration: float | None = None
+    method: str | None = None
+    uncertainty: float | None = None
+    by_now: tuple[float, float] | None = field(default=None, compare=False)
     breakdown: Mapping[str, float] = field(default_factory=dict, hash=False)
     qpu_seconds: float | None = None
     usd: float | None = None
@@ -129,6 +135,7 @@ class Ranking:
                 | {
                     "calibrated_at": chip.calibrated_at.isoformat() if chip.calibrated_at else None,
                     "assumptions": list(chip.assumptions),
+                    "by_now": None if chip.by_now is None else dict(zip(("low", "high"), chip.by_now)),
                 }
                 for chip in self.chips
             ],
@@ -175,11 +182,13 @@ class Ranking:
 
 
 _COLUMNS = (
-    "", "chip", "age\ndays", "state\nfid.", "Hell.\nfid.", "ESP", "2q\ngates", "time\nµs", "QPU\ns", "USD", "credits",
+    "", "chip", "age\ndays", "state\nfid.", "by now\n68 %", "Hell.\nfid.", "ESP", "2q\ngates", "time\nµs", "QPU\ns",
+    "USD", "credits",
 )  # fmt: skip
 _CAPTION = (
     "* on the Pareto front: no other chip is as good in state fidelity, QPU time and price, and better in one.\n"
-    "A chip without a price is not compared with priced ones. Fidelities are upper bounds, from calibration alone."
+    "By now: where the fidelity lies after the drift since the calibration. A chip without a price is not compared\n"
+    "with priced ones. Fidelities are upper bounds, from calibration alone."
 )
 
 
@@ -231,7 +240,7 @@ def rank(
             chips.append(replace(blank, refusal=str(error)))
             continue
         compiled[name] = mapped
-        chips.append(_judged(blank, mapped, shots, circuits))
+        chips.append(_judged(blank, mapped, shots, circuits, now))
     on_front = pareto_front([_point(chip) for chip in chips])
     marked = [replace(chip, on_front=good) for chip, good in zip(chips, on_front)]
     return Ranking(original.name, int(shots), int(circuits), int(seed), effort, tuple(marked), compiled).sorted()
@@ -306,10 +315,13 @@ def _mapped(
     return compile(original, device, seed=seed, effort=effort, values=values)
 
 
-def _judged(chip: RankedChip, mapped: CompiledCircuit, shots: int, circuits: int) -> RankedChip:
+def _judged(chip: RankedChip, mapped: CompiledCircuit, shots: int, circuits: int, now: datetime | None) -> RankedChip:
     found, bill = mapped.estimate, cost(mapped, shots, circuits)
     return replace(
         chip,
+        method=found.method,
+        uncertainty=found.uncertainty,
+        by_now=found.interval(now),
         state_fidelity=found.state_fidelity,
         hellinger_fidelity=found.hellinger_fidelity,
         success_probability=found.success_probability,
@@ -324,9 +336,11 @@ def _judged(chip: RankedChip, mapped: CompiledCircuit, shots: int, circuits: int
 
 
 def _point(chip: RankedChip) -> Point | None:
+    """A chip's numbers as they are shown."""
     if chip.state_fidelity is None or chip.qpu_seconds is None:
         return None
-    return chip.state_fidelity, chip.qpu_seconds, chip.usd
+    usd = None if chip.usd is None else round(chip.usd, 2)
+    return round(chip.state_fidelity, 4), round(chip.qpu_seconds, 2), usd
 
 
 def _place(chip: RankedChip, by: Order) -> tuple[Any, ...]:
@@ -344,6 +358,7 @@ def _cells(chip: RankedChip) -> tuple[str, ...]:
         chip.name,
         _shown(chip.age_days, ".0f"),
         _shown(chip.state_fidelity, ".4f"),
+        "-" if chip.by_now is None else "{:.2f}-{:.2f}".format(*chip.by_now),
         _shown(chip.hellinger_fidelity, ".4f"),
         _shown(chip.success_probability, ".4f"),
         _shown(chip.two_qubit_gates, "d"),

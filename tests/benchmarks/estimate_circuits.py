@@ -150,7 +150,9 @@ def _mirror(n: int, d: int, rng: np.random.Generator) -> QuantumCircuit:
     """A random basis state, there and back: without noise that state alone is read."""
     there = _angles(u3cu3(n, max(1, d // 4)), rng)
     circuit = QuantumCircuit(n)
-    circuit.x([q for q in range(n) if rng.integers(2)])
+    for q in range(n):
+        if rng.integers(2):
+            circuit.x(q)
     circuit.compose(there, inplace=True)
     circuit.barrier()  # or the compiler would cancel the two halves
     return circuit.compose(there.inverse())

@@ -136,8 +136,10 @@ def test_schedule_shows_every_active_qubit_and_where_it_waits() -> None:
 def test_comparison_has_a_bar_for_each_known_number() -> None:
     comparison = qcompile.compare(ring(3), qcompile.load_device("manila"), effort="fast")
     figure = qcompile.draw_comparison(comparison)
-    assert [axes.get_title() for axes in figure.axes] == ["estimated fidelity", "two-qubit gates", "duration, µs"]
-    assert len(figure.axes[0].patches) == 8
+    titles = ["estimated fidelity", "two-qubit gates", "duration, µs", "QPU time of 4096 shots, s"]
+    assert [axes.get_title() for axes in figure.axes] == titles
+    assert len(figure.axes[0].patches) == 12  # state, Hellinger and ESP of four rows
+    assert any("USD" in t.get_text() for t in figure.axes[3].texts)
     shown = {t.get_text() for t in figure.axes[0].texts}
     assert f"{comparison['qcompile'].state_fidelity:.3f}" in shown
     assert png(figure)

@@ -88,6 +88,18 @@ def test_measurement_and_reset_before_the_end_are_carried_by_the_methods_that_ca
             estimate(compiled.circuit, device, method=method)
 
 
+def test_circuit_that_measures_and_goes_on_is_compiled_and_judged() -> None:
+    circuit = QuantumCircuit(2, 2)
+    circuit.h(0)
+    circuit.measure(0, 0)
+    circuit.cx(0, 1)
+    circuit.measure(1, 1)
+    found = compile(circuit, load_device("ibm_fez")).estimate
+    assert found.method == "cluster"
+    assert 0.9 < found.state_fidelity < 1
+    assert found.hellinger_fidelity is None
+
+
 @pytest.mark.parametrize(("chip", "number"), CASES)
 def test_exact_method_is_aers_density_matrix(chip: str, number: int) -> None:
     compiled = mapped(chip, number)

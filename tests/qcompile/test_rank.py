@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import qcompile
 from qcompile import CircuitError, Device, InputError, UnknownDeviceError, draw_ranking, load_device, rank, save_device
 from qcompile.cli import main
 from qcompile.draw_ranking import _apart
-from qcompile.rank import ORDERS, RankedChip, dominates, pareto_front
+from qcompile.rank import ORDERS, RankedChip, _point, dominates, pareto_front
 
 BELL = 'OPENQASM 2.0; include "qelib1.inc"; qreg q[2]; creg c[2]; h q[0]; cx q[0], q[1]; measure q -> c;'
 MODULE = sys.modules["qcompile.rank"]  # the package's attribute of that name is the function
@@ -313,3 +313,25 @@ def test_command_has_help_and_can_be_stopped(capsys, bell, monkeypatch) -> None:
     monkeypatch.setattr(MODULE, "compile", interrupted)
     assert main(["rank", bell, "--devices", "manila"]) == 130
     assert capsys.readouterr().err == "qcompile: stopped.\n"
+
+
+def test_numbers_are_compared_as_they_are_shown() -> None:
+    """A chip that is a millisecond faster is not on the front for it."""
+    ahead = RankedChip("ahead", state_fidelity=0.9, qpu_seconds=3.0512, usd=4.8819)
+    hair = RankedChip("hair", state_fidelity=0.8, qpu_seconds=3.0508, usd=4.8813)
+    assert pareto_front([_point(ahead), _point(hair)]) == (True, False)
+    faster = RankedChip("faster", state_fidelity=0.8, qpu_seconds=2.5, usd=4.0)
+    assert pareto_front([_point(ahead), _point(faster)]) == (True, True)
+
+
+def test_chips_say_how_they_were_judged_and_where_they_are_by_now(bell) -> None:
+    early, late = (
+        rank(Path(bell), ["manila"], now=datetime(2024, 5, 28, tzinfo=UTC) + timedelta(days=days)) for days in (0, 9)
+    )
+    (chip,), (later,) = early.chips, late.chips
+    assert (chip.method, chip.uncertainty) == ("exact", 0.0)
+    assert chip.by_now is not None
+    assert later.by_now is not None
+    assert chip.by_now[0] < chip.state_fidelity < chip.by_now[1]
+    assert later.by_now[0] < chip.by_now[0]
+    assert early == late, "the date is no part of a result"

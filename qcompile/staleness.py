@@ -2,7 +2,8 @@
 
 Model: each element's error (a gate on its qubits, a waiting qubit, a readout) is multiplied by exp(sigma z), z standard
 normal and independent, so that the calibrated value is the median. sigma^2 = FRESH^2 + DRIFT^2 x min(age, LONGEST days)
-in days. To first order an element's share of -log fidelity scales with its error, so no circuit is estimated again.
+in days. To first order an element's share of -log fidelity scales with its error, so no circuit is estimated again;
+what that leaves out is a gate whose error is all T1, and which a shorter T1 makes worse though its own error stays.
 
 The three numbers are assumptions, not measurements of the chip at hand: they are of the size that published series of
 T1 and of gate errors show over hours, days and weeks (Burnett et al., npj Quantum Information 5, 54, 2019; Klimov et

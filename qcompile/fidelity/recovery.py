@@ -10,7 +10,8 @@ above exp(-mean L). That is what two errors that cancel look like.
 
 Operators are drawn by walking forwards: Z-strings of |0...0> at first, then each gate turns an operator into one of
 those that it is a sum of, with the squared coefficient for a probability. That is exact for Clifford gates; elsewhere
-interference between paths is dropped, so only the excess over the product is taken from here, never the product itself.
+interference between paths is dropped, so only the share of the loss that returns is taken from here, log ratio over
+-log product, never the product itself.
 
 Sources: importance sampling of Paulis as in direct fidelity estimation (Flammia and Liu, Phys. Rev. Lett. 106, 230501,
 2011); one-qubit gates between two channels are one rotation, so that the paths inside it do interfere.

@@ -178,6 +178,27 @@ def test_errors_that_cancel_come_back() -> None:
     assert estimate(circuit, device, method="marginals").state_fidelity == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize("method", ["cluster", "marginals"])
+@pytest.mark.parametrize("waits_in_ground_state", [True, False])
+def test_no_more_comes_back_than_was_lost(method: str, waits_in_ground_state: bool) -> None:
+    """Waiting in |0> harms nothing; paths, which see no |0>, once lost and regained so much of it that F was 1."""
+    device = Device.from_coupling([(0, 1)], one_qubit_error=0.05, two_qubit_error=0, t1=2e-6, t2=2e-6)
+    circuit = QuantumCircuit(2)
+    for _ in range(4):
+        circuit.cx(0, 1)
+        circuit.delay(3e-6, 0, unit="s")
+        if not waits_in_ground_state:
+            circuit.sx(0)
+    circuit.sx(0)
+    truth = estimate(circuit, device, method="exact").state_fidelity
+    found = estimate(circuit, device, method=method).state_fidelity
+    if waits_in_ground_state:
+        assert truth == pytest.approx(0.95, abs=1e-3)
+        assert found == pytest.approx(truth, abs=2e-3)
+    else:
+        assert found < 1
+
+
 def test_paths_are_a_function_of_their_counters() -> None:
     compiled = mapped("ibm_manila", 0)
     program = program_of(compiled.circuit, compiled.device)

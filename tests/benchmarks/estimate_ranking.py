@@ -31,8 +31,9 @@ from scipy.stats import spearmanr
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import qcompile
-from tests.benchmarks.estimate_accuracy import METHODS, PEERS, PRESENT, available, ours
+from tests.benchmarks.estimate_accuracy import METHODS, PRESENT, available, ours
 from tests.benchmarks.estimate_circuits import KNOWN_CHIPS, Case, connected_qubits, target_of, usable
+from tests.benchmarks.estimate_peers import PEERS
 from tests.benchmarks.estimate_truth import WIDEST, Truth, active_qubits, truths
 from tests.benchmarks.mapped_fidelity import circuits
 from tests.circuits import bound

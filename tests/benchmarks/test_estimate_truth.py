@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qiskit import QuantumCircuit
+from qiskit import ClassicalRegister, QuantumCircuit
 
 import qcompile
 from tests.aer_reference import exact_state_fidelity
-from tests.benchmarks.estimate_accuracy import alap_idle, asap_idle, esp
-from tests.benchmarks.estimate_circuits import KNOWN_FAMILIES, known, unseen, wide_circuit
+from tests.benchmarks.estimate_accuracy import expectation_pass
+from tests.benchmarks.estimate_circuits import KNOWN_FAMILIES, Case, known, unseen, wide_circuit
+from tests.benchmarks.estimate_peers import alap_idle, asap_idle, esp, ideal_expectations, z_type
 from tests.benchmarks.estimate_truth import active_qubits, confused, final_places, padded, truth
+from tests.circuits import u3cu3
 
 
 @pytest.mark.parametrize("case", [*known(5, seed=3)[::2], *unseen(24, seed=3)[9::7]], ids=lambda c: c.name)
@@ -91,3 +93,20 @@ def test_padded_has_the_active_qubits_alone():
     small = padded(case.circuit, qcompile.load_device(case.chip))
     assert small.num_qubits == len(active_qubits(case.circuit))
     assert not {"measure", "barrier"} & set(small.count_ops())
+
+
+@pytest.mark.parametrize("measured", [0, 2, 4])
+def test_expectations_are_those_of_the_truth(measured):
+    device = qcompile.load_device("ibm_torino")
+    circuit = u3cu3(4, 2)
+    circuit = circuit.assign_parameters(np.random.default_rng(3).uniform(-np.pi, np.pi, circuit.num_parameters))
+    if measured:
+        circuit.add_register(ClassicalRegister(measured))
+        circuit.measure(range(4 - measured, 4), range(measured))
+    mapped = qcompile.compile(circuit, device, effort="fast").circuit
+    exact = truth(mapped, device)
+    said = expectation_pass(Case("u3cu3", "ibm_torino", "u3cu3", mapped), device, exact)
+    assert len(z_type(exact)) >= len(exact.measured)
+    assert said.expectations == pytest.approx([exact.damped[k] for k in z_type(exact)], abs=1e-7)
+    assert said.read == pytest.approx([exact.z_read[v] for v in exact.measured], abs=1e-7)
+    assert len(ideal_expectations(exact)) == len(said.expectations)

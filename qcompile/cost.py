@@ -27,6 +27,7 @@ from qiskit import QuantumCircuit
 
 from qcompile.device import Device
 from qcompile.errors import InputError
+from qcompile.layout import virtual_places
 from qcompile.prices import PriceEntry, price, prices_of
 from qcompile.pricing import Pricing
 from qcompile.schedule import schedule
@@ -76,10 +77,8 @@ class Workload:
             if name not in ("measure", "reset", *device.native_gates.virtual):
                 ones += width == 1
                 twos += width == 2
-        layout = circuit.layout
-        virtual = len(touched)
-        if layout is not None and layout.initial_layout.get_registers():  # read from QASM it names no virtual qubit
-            virtual = len(layout.final_index_layout(filter_ancillas=True))
+        places = virtual_places(circuit)
+        virtual = len(touched) if places is None else len(places)
         if duration is None:
             duration = schedule(circuit, device).duration
         return cls(duration, ones, twos, measurements or virtual, max(len(touched), virtual) + resets)

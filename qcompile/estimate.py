@@ -21,6 +21,7 @@ from qcompile.errors import InputError, NotExecutableError
 from qcompile.fidelity.program import CAUSES, NativeStep, draws_of, held_by, last_instruction, noisy_program
 from qcompile.fidelity.tiers import affordable, check_name, check_size, state_fidelity
 from qcompile.hellinger import Hellinger, Sampling, hellinger
+from qcompile.layout import virtual_places
 from qcompile.losses import Loss, by_cause, gathered, grouped, ordered, readout_losses
 from qcompile.native import native_steps
 from qcompile.schedule import depth, start_times
@@ -179,12 +180,9 @@ def estimate(
     parameters = tuple(circuit.parameters)
     table = parameter_draws(parameters, values, seed, circuit.name)
     steps = native_steps(circuit, device, parameters, table)
-    touched = sorted({q for s in steps if s.name not in ("barrier", "delay") for q in s.qubits})
-    layout = circuit.layout
-    if layout is None or not layout.initial_layout.get_registers():  # read from QASM, a layout names no virtual qubit
-        virtual_at = touched
-    else:
-        virtual_at = list(layout.final_index_layout(filter_ancillas=True))
+    virtual_at = virtual_places(circuit)
+    if virtual_at is None:
+        virtual_at = sorted({q for s in steps if s.name not in ("barrier", "delay") for q in s.qubits})
     return complete(circuit, device, steps, virtual_at, swaps=0, seed=seed, method=method)
 
 

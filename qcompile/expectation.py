@@ -23,6 +23,7 @@ from qcompile.fidelity import exact
 from qcompile.fidelity.blocks import fused
 from qcompile.fidelity.program import NativeStep, NoisyProgram, noisy_program
 from qcompile.fidelity.propagation import NEGLIGIBLE, propagate, route
+from qcompile.layout import virtual_places
 from qcompile.native import native_steps
 from qcompile.observables import Operator, String, read_operators, shared_bases
 from qcompile.values import Values, parameter_draws
@@ -288,11 +289,8 @@ def _on_physical(
         if device is None:
             raise InputError(f"{compiled.name}: device is missing. A mapped QuantumCircuit needs device=...")
         circuit, chip = compiled, device
-        layout = circuit.layout
-        if layout is None or not layout.initial_layout.get_registers():  # one from QASM names no virtual qubit
-            virtual_at = list(range(circuit.num_qubits))
-        else:
-            virtual_at = list(layout.final_index_layout(filter_ancillas=True))
+        places = virtual_places(circuit)
+        virtual_at = list(range(circuit.num_qubits)) if places is None else places
     else:
         raise InputError(
             f"compiled is a {type(compiled).__name__}. Expected the result of qcompile.compile, or a mapped "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from qiskit import QuantumCircuit
+
 from qcompile.errors import InputError
 
 
@@ -50,3 +52,18 @@ class Layout:
         """The same layout with physical qubits renumbered by their position in ascending `active`."""
         position = {p: i for i, p in enumerate(sorted(active))}
         return Layout(tuple(position[p] for p in self.physical))
+
+
+def virtual_places(circuit: QuantumCircuit) -> list[int] | None:
+    """Where the virtual qubits of a mapped circuit are at the end, by its Qiskit layout; None if that names none.
+
+    A circuit read from OpenQASM 3 with physical qubits has a layout, too: every qubit on itself, no register, no
+    routing. It says nothing of virtual qubits. Qiskit's own may lack registers where a circuit is as wide as its chip.
+    """
+    layout = circuit.layout
+    if layout is None:
+        return None
+    stays = layout.final_layout is None and layout.initial_index_layout() == list(range(circuit.num_qubits))
+    if stays and not layout.initial_layout.get_registers():
+        return None
+    return list(layout.final_index_layout(filter_ancillas=True))

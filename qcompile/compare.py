@@ -186,6 +186,9 @@ class Comparison:
         if drifted:
             since = f"{self.compiled.device.calibrated_at:%Y-%m-%d}"
             notes.append(f"State fidelity by now, after the drift since {since} (68 %): {', '.join(drifted)}.")
+        credited = [f"{row.name} {row.credits:,.1f}" for row in mapped if row.credits is not None]
+        if credited:
+            notes.append(f"Credits: {', '.join(credited)}.")
         if why := self.compiled.estimate.hellinger_note:
             notes.append(f"No Hellinger fidelity: {why}.")
         return [*notes, *bill_notes((row.name, row.assumptions) for row in mapped)]

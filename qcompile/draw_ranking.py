@@ -76,7 +76,7 @@ def draw_ranking(ranking: Ranking) -> Figure:
     refused = sum(chip.refusal is not None for chip in ranking.chips)
     count = f"{refused} chip{'s' if refused > 1 else ''} did not take the circuit. " if refused else ""
     judged = " ".join(judged_by((chip.name, chip.method, chip.uncertainty) for chip, *_ in chips))
-    note = f"≈ level with the best by now. {count}{judged}"
+    note = f"≈ level with the best by now, readout left out. {count}{judged}"
     note = note if len(note) <= _LINE_LENGTH else f"{note[: _LINE_LENGTH - 3]}..."
     figure.text(0.01, 0.08 * inch, note, va="bottom", fontsize=8, color=_DIM)
     return figure

@@ -121,7 +121,7 @@ class Ranking:
 
     @property
     def level(self) -> tuple[RankedChip, ...]:
-        """The chips that may be as good as the best by now, best first: their intervals `by_now` overlap.
+        """The chips whose state fidelity may be the best one's by now, best first: their intervals `by_now` overlap.
 
         The intervals hold with 68 %. The best one is among them. Empty where every chip refused.
         """
@@ -237,10 +237,11 @@ _COLUMNS = (
     "USD", "credits",
 )  # fmt: skip
 _CAPTION = (
-    "* on the Pareto front: no chip of at least its fidelity takes at most 1 % more QPU time and money. "
-    "≈ level with the best: they may be equally good by now. "
-    "By now: where the fidelity lies after the drift since the calibration (68 %). "
-    "A chip without a price is not compared with priced ones. Fidelities are upper bounds, from calibration alone."
+    "* on the Pareto front: no chip of at least its state fidelity takes at most 1 % more QPU time and money. "
+    "≈ state fidelity level with the best: it may be as high by now. "
+    "By now: where it lies after the drift since the calibration (68 %). "
+    "State fidelity leaves readout out, Hellinger fidelity has it in. A chip without a price is not compared with "
+    "priced ones. Fidelities are upper bounds, from calibration alone."
 )
 
 

@@ -178,3 +178,12 @@ def test_a_lead_within_the_uncertainty_is_none(comparison) -> None:
         assert [row.name for row in unsure.level] == level
         assert ("Level, within the uncertainty" in str(unsure)) == (len(level) > 1)
         assert unsure.to_dict()["level"] == level
+
+
+def test_credits_are_compared() -> None:
+    line = replace(qcompile.Device.from_coupling([(0, 1), (1, 2), (2, 3)]), name="quantinuum_h1")
+    found = qcompile.compare(symbolic(), line, effort="fast", shots=100)
+    assert found["ideal"].credits is None
+    assert found["qcompile"].credits == qcompile.cost(found.compiled, 100).credits
+    assert f"qcompile {found['qcompile'].credits:,.1f}" in " ".join(str(found).split())
+    assert any("credits" in text.get_text() for text in qcompile.draw_comparison(found).axes[3].texts)

@@ -83,13 +83,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print(answer: str | list[Any]) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal or file that has no "≈" gets a "?", not an error
     if isinstance(answer, str):
         print(answer)
     else:
-        console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, markup=False)
+        console = Console(
+            width=None if sys.stdout is not None and sys.stdout.isatty() else _WIDTH, highlight=False, markup=False
+        )
         for part in answer:
             console.print(part)
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def _fail(message: str, code: int) -> int:
@@ -252,7 +257,10 @@ def _values(text: str | None) -> dict[str, float] | list[float] | None:
         if text.endswith(".json"):
             found = json.loads(Path(text).read_text(encoding="utf-8"))
         elif "=" in text:
-            found = dict(pair.split("=", 1) for pair in text.split(","))
+            pairs = [(name.strip(), value) for name, value in (pair.split("=", 1) for pair in text.split(","))]
+            found = dict(pairs)
+            if len(found) < len(pairs):
+                raise ValueError("a name occurs twice")
         else:
             found = text.split(",")
         if isinstance(found, dict):
@@ -270,6 +278,8 @@ def _check_target(path: Path | None, suffixes: tuple[str, ...]) -> None:
         return
     if path.suffix.lower() not in suffixes:
         raise InputError(f"{path}: unknown kind of file. Expected a name that ends in {' or '.join(suffixes)}.")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder. Expected the name of a file.")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}. Make it first.")
 

@@ -11,6 +11,7 @@ for each parameter draw, and the mean is shown: that is where it does best (it m
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -29,8 +30,8 @@ from qcompile.estimate import Estimate, estimate
 from qcompile.fidelity import METHODS
 from qcompile.layout import Layout
 from qcompile.lowering import lower
-from qcompile.summary import METHODS as WORDS
-from qcompile.values import Values, parameter_draws
+from qcompile.summary import bill_notes, judged_by
+from qcompile.values import Values, checked_seed, parameter_draws
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,8 +51,11 @@ class Row:
         two_qubit_gates: native ones; of the ideal circuit as many CX as it decomposes into.
         swaps: inserted by the router.
         depth: of the native circuit.
-        qpu_seconds, usd: of one execution of all shots.
+        qpu_seconds, usd, credits: of one circuit with all shots, as in `Cost`.
         compile_seconds: wall time of one compilation, s.
+        hellinger_uncertainty: standard error of the mean, where distributions are sampled.
+        by_now: (low, high) of the state fidelity, errors having drifted since the calibration (68 %).
+        assumptions: of the bill, the date of the price among them.
     """
 
     name: str
@@ -68,6 +72,10 @@ class Row:
     breakdown: Mapping[str, float] = field(default_factory=dict)
     method: str | None = None
     uncertainty: float | None = None
+    hellinger_uncertainty: float | None = None
+    credits: float | None = None
+    by_now: tuple[float, float] | None = field(default=None, compare=False)
+    assumptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,6 +89,7 @@ class Comparison:
         rows: ideal, trivial, Qiskit O3, qcompile.
         compiled: our result, symbolic.
         circuits: row name -> circuit on physical qubits (at the first draw for the two of Qiskit).
+        seed, effort: as given to `compare`.
     """
 
     circuit_name: str
@@ -90,6 +99,8 @@ class Comparison:
     rows: tuple[Row, ...]
     compiled: CompiledCircuit
     circuits: Mapping[str, QuantumCircuit]
+    seed: int = 0
+    effort: str = "normal"
 
     def __getitem__(self, name: str) -> Row:
         """The row of that name. Raises: KeyError."""
@@ -100,20 +111,48 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and names, ready for JSON; times in s."""
+        calibrated_at = self.compiled.device.calibrated_at
         return {
             "circuit": self.circuit_name,
             "device": self.device_name,
+            "calibrated_at": calibrated_at.isoformat() if calibrated_at else None,
             "shots": self.shots,
             "draws": self.draws,
-            "rows": [asdict(replace(row, breakdown=dict(row.breakdown))) for row in self.rows],
+            "seed": self.seed,
+            "effort": self.effort,
+            "level": [row.name for row in self.level],
+            "rows": [
+                asdict(replace(row, breakdown=dict(row.breakdown)))
+                | {
+                    "by_now": None if row.by_now is None else dict(zip(("low", "high"), row.by_now)),
+                    "assumptions": list(row.assumptions),
+                }
+                for row in self.rows
+            ],
         }
+
+    @property
+    def level(self) -> tuple[Row, ...]:
+        """The mapped rows whose state fidelity is within the uncertainty of the best one's, best first.
+
+        The best one is among them. Drift does not count: every row is of the same chip at the same time.
+        """
+        mapped = sorted((row for row in self.rows if row.method is not None), key=lambda row: -row.state_fidelity)
+        return tuple(
+            row
+            for row in mapped
+            if mapped[0].state_fidelity - row.state_fidelity
+            <= max(mapped[0].uncertainty or 0.0, row.uncertainty or 0.0)
+        )
 
     def table(self) -> Table:
         """A rich table; print it with `rich.print`."""
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        table = Table(title=self._title(), caption=self._caption(), title_justify="left", caption_justify="left")
+        table = Table(
+            title=self._title(), caption="\n".join(self._notes()), title_justify="left", caption_justify="left"
+        )
         table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
         for column in _COLUMNS:
             table.add_column(column, justify="left" if column == "mapped by" else "right", no_wrap=True)
@@ -134,17 +173,25 @@ class Comparison:
         body = "".join(f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in _cells(row))}</tr>" for row in self.rows)
         return (
             f"<table><caption>{escape(self._title())}</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table><p><small>{escape(self._caption())}</small></p>"
+            f"<tbody>{body}</tbody></table><p><small>{'<br>'.join(map(escape, self._notes()))}</small></p>"
         )
 
-    def _caption(self) -> str:
-        judged = [row for row in self.rows if row.method is not None]
-        by = dict.fromkeys(f"{WORDS[row.method or '']} (± {row.uncertainty or 0.0:.3f})" for row in judged)
-        if len(by) > 1:
-            by = dict.fromkeys(
-                f"{row.name}: {WORDS[row.method or '']} (± {row.uncertainty or 0.0:.3f})" for row in judged
-            )
-        return f"{_CAPTION}\nState fidelity by {'; '.join(by)}."
+    def _notes(self) -> list[str]:
+        """What to know to read the table: methods, ties, drift, and what the bills assume."""
+        mapped = [row for row in self.rows if row.method is not None]
+        notes = [_CAPTION, *judged_by((row.name, row.method, row.uncertainty) for row in mapped)]
+        if len(self.level) > 1:
+            notes.append(f"Level, within the uncertainty of the method: {', '.join(row.name for row in self.level)}.")
+        drifted = [f"{row.name} {row.by_now[0]:.2f}-{row.by_now[1]:.2f}" for row in mapped if row.by_now is not None]
+        if drifted:
+            since = f"{self.compiled.device.calibrated_at:%Y-%m-%d}"
+            notes.append(f"State fidelity by now, after the drift since {since} (68 %): {', '.join(drifted)}.")
+        credited = [f"{row.name} {row.credits:,.1f}" for row in mapped if row.credits is not None]
+        if credited:
+            notes.append(f"Credits: {', '.join(credited)}.")
+        if why := self.compiled.estimate.hellinger_note:
+            notes.append(f"No Hellinger fidelity: {why}.")
+        return [*notes, *bill_notes((row.name, row.assumptions) for row in mapped)]
 
     def _title(self) -> str:
         mean = f", mean of {self.draws} parameter draws" if self.draws > 1 else ""
@@ -156,8 +203,8 @@ _COLUMNS = (
     "comp.\ns",
 )  # fmt: skip
 _CAPTION = (
-    "State and Hellinger fidelity, success probability (ESP), native two-qubit gates, SWAPs.\n"
-    "Upper bounds: from calibration alone, without drift, crosstalk and leakage."
+    "State and Hellinger fidelity, success probability (ESP), native two-qubit gates, SWAPs. "
+    "Upper bounds: from calibration alone, without crosstalk and leakage."
 )
 
 
@@ -185,6 +232,7 @@ def compare(
     execution_cost(device, 0.0, shots=shots)  # bad shots are refused before any work
     tell = progress or (lambda _: None)
     parameters = tuple(original.parameters)
+    seed = checked_seed(seed)
     draws = parameter_draws(parameters, values, seed, original.name)
     bound = [original.assign_parameters(dict(zip(parameters, map(float, draw)))) for draw in draws]
     rows, circuits = [_ideal(original)], {}
@@ -207,7 +255,8 @@ def compare(
         )
     )
     circuits["qcompile"] = compiled.circuit
-    return Comparison(original.name, device.name, shots, len(draws), tuple(rows), compiled, circuits)
+    done = (original.name, device.name, shots, len(draws), tuple(rows), compiled, circuits)
+    return Comparison(*done, seed=seed, effort=effort)
 
 
 def _ideal(original: QuantumCircuit) -> Row:
@@ -313,21 +362,27 @@ def _row(
         breakdown={k: float(np.mean([e.breakdown[k] for e in estimates])) for k in estimates[0].breakdown},
         method=min((e.method for e in estimates), key=METHODS.index),
         uncertainty=max(e.uncertainty for e in estimates),
+        hellinger_uncertainty=math.hypot(*(e.hellinger_uncertainty for e in estimates)) / len(estimates)
+        if len(hellinger) == len(estimates)
+        else None,
+        credits=bill.credits,
+        by_now=tuple(np.mean([e.interval() for e in estimates], axis=0).tolist()),
+        assumptions=bill.assumptions,
     )
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.name,
-        f"{row.state_fidelity:.4f}",
-        _shown(row.hellinger_fidelity, ".4f"),
-        f"{row.success_probability:.4f}",
+        f"{row.state_fidelity:.3f}",
+        _shown(row.hellinger_fidelity, ".3f"),
+        f"{row.success_probability:.3f}",
         _count(row.two_qubit_gates),
         _count(row.swaps),
         _count(row.depth),
         _shown(None if row.duration is None else row.duration * 1e6, ".1f"),
-        _shown(row.qpu_seconds, ".2f"),
-        _shown(row.usd, ".2f"),
+        _shown(row.qpu_seconds, ",.2f"),
+        _shown(row.usd, ",.2f"),
         _shown(row.compile_seconds, ".2f"),
     )
 

@@ -35,6 +35,7 @@ from qcompile.schedule import schedule
 if TYPE_CHECKING:
     from qcompile.compiled import CompiledCircuit
 
+_MOST = 10**12  # shots, and circuits, that are taken for meant
 _DEFAULT_REP_DELAY = 250e-6  # s; what IBM uses on most of its chips (51 of 68 snapshots)
 
 
@@ -225,11 +226,11 @@ def execution_cost(
 def checked_runs(device: Device | None, shots: Any, circuits: Any = 1) -> tuple[int, int]:
     """(shots, circuits) as ints.
 
-    Raises: InputError: below 1, not whole, or more shots than the device takes for one circuit.
+    Raises: InputError: below 1, not whole, above 10**12, or more shots than the device takes for one circuit.
     """
     for name, value in (("shots", shots), ("circuits", circuits)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise InputError(f"{name} = {value!r}. Expected a whole number, 1 or more.")
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= _MOST:
+            raise InputError(f"{name} = {value!r}. Expected a whole number, 1 or more (at most {_MOST}).")
     limit = None if device is None else device.limits.max_shots
     if device is not None and limit is not None and shots > limit:
         raise InputError(

@@ -6,13 +6,13 @@ Every function returns a matplotlib Figure that belongs to no window and no glob
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from qiskit import QuantumCircuit
 
+from qcompile.bars import draw_comparison
 from qcompile.compiled import CompiledCircuit
 from qcompile.coordinates import Position, coordinates, couplers
 from qcompile.device import Device
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from qcompile.compare import Comparison
+__all__ = ["NodeColor", "draw_comparison", "draw_device", "draw_schedule"]
 
 NodeColor: TypeAlias = Literal["readout", "t1", "t2"]
 
@@ -64,56 +64,6 @@ def draw_device(
     _draw_legend(axes, device, circuit is not None)
     default = f"{device.name}, {device.num_qubits} qubits, calibrated {device.calibrated_at:%Y-%m-%d}"
     axes.set_title(title or default, fontsize=11, color=_INK)
-    return figure
-
-
-def draw_comparison(comparison: Comparison) -> Figure:
-    """Bars for each way of mapping: fidelities and success probability, two-qubit gates, duration, QPU time and price.
-
-    State fidelity carries the uncertainty of the method that found it.
-    """
-    rows = comparison.rows
-    figure = _figure(12.0, 0.6 * len(rows) + 1.5)
-    panels: list[tuple[str, dict[str, list[float | None]], str]] = [
-        (
-            "estimated fidelity",
-            {
-                "state": [row.state_fidelity for row in rows],
-                "Hellinger": [row.hellinger_fidelity for row in rows],
-                "ESP": [row.success_probability for row in rows],
-            },
-            "{:.3f}",
-        ),
-        ("two-qubit gates", {"": [row.two_qubit_gates for row in rows]}, "{:.0f}"),
-        ("duration, µs", {"": [_micro(row.duration) for row in rows]}, "{:.1f}"),
-        (f"QPU time of {comparison.shots} shots, s", {"": [row.qpu_seconds for row in rows]}, "{:.2f}"),
-    ]
-    for place, (title, all_series, shown) in enumerate(panels, start=1):
-        axes = figure.add_subplot(1, 4, place)
-        series = {name: values for name, values in all_series.items() if any(v is not None for v in values)}
-        height = 0.8 / max(len(series), 1)
-        for k, (name, values) in enumerate(series.items()):
-            at = [i + (k - (len(series) - 1) / 2) * height for i in range(len(values))]
-            bars = axes.barh(
-                at, [v or 0.0 for v in values], height * 0.9, label=name, color=("#4c78a8", "#9ecae9", "#d5d9de")[k]
-            )
-            texts = ["" if v is None else shown.format(v) for v in values]
-            if place == len(panels):
-                texts = [f"{t}, {row.usd:.2f} USD" if row.usd is not None else t for t, row in zip(texts, rows)]
-            axes.bar_label(bars, texts, padding=3, fontsize=8)
-            unsure = [row.uncertainty or 0.0 for row in rows]
-            if name == "state" and any(unsure):
-                ends = [v or 0.0 for v in values]
-                axes.errorbar(ends, at, xerr=unsure, fmt="none", ecolor=_INK, elinewidth=1, capsize=2)
-        axes.set_title(title, fontsize=10, color=_INK)
-        axes.set_yticks(range(len(rows)), [row.name for row in rows] if place == 1 else [])
-        axes.invert_yaxis()
-        axes.margins(x=0.55 if place == len(panels) else 0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=8)
-        if len(series) > 1:
-            axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3)
-    figure.suptitle(f"{comparison.circuit_name} on {comparison.device_name}", fontsize=11, color=_INK)
     return figure
 
 
@@ -383,7 +333,3 @@ def _logarithmic(values: list[float]) -> Any:
     positive = [v for v in values if v > 0] or [1e-3]
     low, high = min(positive), max(positive)
     return LogNorm(low, high if high > low * 1.01 else low * 1.5, clip=True)
-
-
-def _micro(seconds: float | None) -> float | None:
-    return None if seconds is None or math.isnan(seconds) else seconds * 1e6

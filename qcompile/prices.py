@@ -122,8 +122,14 @@ def read_prices(text: str, source_name: str) -> tuple[PriceEntry, ...]:
         raise CalibrationError(
             f"{source_name}: line {error.lineno} column {error.colno}: {error.msg}. Expected a {SCHEMA} JSON object."
         ) from None
+    except CalibrationError:
+        raise
     except ValidationError as error:
         raise CalibrationError(f"{source_name}: {_sentence(error.errors(include_url=False)[0])}") from None
+    except (RecursionError, ValueError) as error:
+        raise CalibrationError(
+            f"{source_name}: cannot be parsed ({error}). Expected a {SCHEMA} JSON object of ordinary depth and numbers."
+        ) from None
     _refuse_repeats((row.name for row in file.prices), source_name)
     return tuple(_entry(row) for row in file.prices)
 
@@ -133,7 +139,7 @@ def _read(path: Path, changed_at: int, size: int) -> tuple[PriceEntry, ...]:
     """The file's entries; date of change and size are the cache's keys."""
     del changed_at, size
     try:
-        return read_prices(path.read_text(encoding="utf-8"), path.name)
+        return read_prices(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise CalibrationError(f"{path}: cannot be read ({error}). Expected a {SCHEMA} JSON file in UTF-8.") from None
 
@@ -212,6 +218,8 @@ def _sentence(detail: ErrorDetails) -> str:
         case "extra_forbidden":
             known = difflib.get_close_matches(str(detail["loc"][-1]), _PriceRow.model_fields, n=1)
             return f"{place} = {shown} is not a field. " + (f"Did you mean {known[0]!r}?" if known else "Remove it.")
+        case "model_type":
+            return f"{place} = {shown} is no JSON object. Expected one with the keys schema and prices."
         case "rule":
             return f"{place} = {shown} {detail['msg']}"
         case _:

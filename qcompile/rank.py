@@ -1,10 +1,9 @@
 """rank: one circuit on every stored chip, judged by what it keeps and what it costs.
 
-Chips are compared in three numbers: state fidelity (more is better), QPU seconds and USD (less is better). A chip is on
-the Pareto front if no other dominates it, i.e. is at least as good in all three and better in one. An unknown price is
-not a low one and not a high one: a chip without a price neither dominates a priced chip nor is dominated by one; two
-chips without a price are compared in the other two numbers. Numbers are compared as they are shown (fidelity to four
-digits, time and price to two), so that no chip is on the front for a millisecond.
+Chips are compared in three numbers: state fidelity (more is better), QPU seconds and USD (less is better), as they are
+shown (fidelity to three digits, time and price to two); `pareto` says when one chip beats another. A lead in fidelity
+may be none by now: chips whose interval of fidelity, after the drift since the calibration and with the uncertainty of
+the method, overlaps that of the best one are *level* with it.
 """
 
 from __future__ import annotations
@@ -25,11 +24,16 @@ from qcompile.cost import checked_runs, cost
 from qcompile.device import Device
 from qcompile.errors import CalibrationError, CircuitError, InputError, NotExecutableError, UnroutableError
 from qcompile.lowering import lower
+from qcompile.pareto import Point, dominates, pareto_front
+from qcompile.prices import prices
+from qcompile.summary import bill_notes, judged_by
 from qcompile.values import Values, checked_seed, parameter_draws
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from rich.table import Table
+
+__all__ = ["ORDERS", "Order", "Point", "RankedChip", "Ranking", "dominates", "pareto_front", "rank"]
 
 Order: TypeAlias = Literal["fidelity", "seconds", "usd"]
 ORDERS: tuple[Order, ...] = ("fidelity", "seconds", "usd")
@@ -44,15 +48,16 @@ class RankedChip:
     Attributes:
         name: the device; with the date of its calibration where two snapshots of one device are ranked.
         refusal: why the chip did not take the circuit; None if it did.
-        on_front: whether no other chip dominates it.
+        on_front: whether no other chip beats it (`qcompile.pareto`).
         calibrated_at: newest date of the calibration.
         age_days: since then; never part of a comparison of results.
         state_fidelity, hellinger_fidelity, success_probability, duration (s), two_qubit_gates: as in `Estimate`.
         method, uncertainty: how state_fidelity was found, and how far off that may be; as in `Estimate`.
+        hellinger_uncertainty, hellinger_note: as in `Estimate`.
         by_now: (low, high) of the state fidelity, errors having drifted since the calibration; as age_days.
         breakdown: cause -> share of -log fidelity.
-        qpu_seconds, usd, credits: of all executions, as in `Cost`.
-        assumptions: of the bill.
+        qpu_seconds, usd, credits, jobs: of all executions, as in `Cost`.
+        assumptions: of the bill, the date of the price among them.
     """
 
     name: str
@@ -73,6 +78,9 @@ class RankedChip:
     usd: float | None = None
     credits: float | None = None
     assumptions: tuple[str, ...] = ()
+    jobs: int | None = None
+    hellinger_uncertainty: float | None = None
+    hellinger_note: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -103,13 +111,25 @@ class Ranking:
 
     @property
     def front(self) -> tuple[RankedChip, ...]:
-        """The chips that no other dominates, best fidelity first."""
-        return tuple(chip for chip in self.chips if chip.on_front)
+        """The chips that no other beats, best fidelity first."""
+        return tuple(chip for chip in self.sorted().chips if chip.on_front)
 
     @property
     def best(self) -> RankedChip | None:
-        """The chip of the highest state fidelity; None where every chip refused."""
-        return next((chip for chip in self.chips if chip.refusal is None), None)
+        """The chip of the highest state fidelity, whatever the order; None where every chip refused."""
+        return next((chip for chip in self.sorted().chips if chip.refusal is None), None)
+
+    @property
+    def level(self) -> tuple[RankedChip, ...]:
+        """The chips whose state fidelity may be the best one's by now, best first: their intervals `by_now` overlap.
+
+        The intervals hold with 68 %. The best one is among them. Empty where every chip refused.
+        """
+        best = self.best
+        if best is None or best.by_now is None:
+            return () if best is None else (best,)
+        low = best.by_now[0]
+        return tuple(chip for chip in self.sorted().chips if chip.by_now is not None and chip.by_now[1] >= low)
 
     def sorted(self, by: Order = "fidelity") -> Ranking:
         """The same chips in another order; unknown prices after known ones, refusals last.
@@ -130,6 +150,7 @@ class Ranking:
             "effort": self.effort,
             "best": self.best.name if self.best else None,
             "front": [chip.name for chip in self.front],
+            "level": [chip.name for chip in self.level],
             "chips": [
                 asdict(replace(chip, breakdown=dict(chip.breakdown)))
                 | {
@@ -146,15 +167,20 @@ class Ranking:
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        caption = "\n".join([_CAPTION, *(f"{chip.name}: {chip.refusal}" for chip in self.chips if chip.refusal)])
+        refusals = [f"{chip.name}: {chip.refusal}" for chip in self.chips if chip.refusal]
+        caption = "\n".join([*self._notes(), *refusals])
         table = Table(title=self._title(), caption=caption, title_justify="left", caption_justify="left")
         table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
-        columns = _COLUMNS if any(chip.credits is not None for chip in self.chips) else _COLUMNS[:-1]
-        for column in columns:
-            table.add_column(column, justify="left" if column in ("", "chip") else "right", no_wrap=True)
+        rows = {chip.name: self._cells(chip) for chip in self.chips}
+        credited = any(chip.credits is not None for chip in self.chips)
+        left_out = ("ESP", "Hell.\nfid.") if credited else ("ESP", "credits")  # a terminal has 80 columns
+        shown = [i for i, column in enumerate(_COLUMNS) if column not in left_out]
+        for i in shown:  # where it is narrow still, names are folded, but no digit is lost
+            is_name = _COLUMNS[i] == "chip"
+            table.add_column(_COLUMNS[i], justify="left" if i < 2 else "right", no_wrap=not is_name, overflow="fold")
         for chip in self.chips:
             style = "dim" if chip.refusal else "bold" if chip.on_front else None
-            table.add_row(*_cells(chip)[: len(columns)], style=style)
+            table.add_row(*(rows[chip.name][i] for i in shown), style=style)
         return table
 
     def __repr__(self) -> str:
@@ -166,14 +192,39 @@ class Ranking:
         return text.get()
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(c)}</th>" for c in (*_COLUMNS, "why not"))
-        body = "".join(
-            f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in (*_cells(chip), chip.refusal or ''))}</tr>"
+        head = "".join(f"<th>{escape(c)}</th>" for c in (*_COLUMNS, "found by", "±", "why not"))
+        lines = [
+            (*self._cells(chip), chip.method or "-", _shown(chip.uncertainty, ".3f"), chip.refusal or "")
             for chip in self.chips
-        )
+        ]
+        body = "".join(f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in line)}</tr>" for line in lines)
         return (
             f"<table><caption>{escape(self._title())}</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table><p><small>{escape(_CAPTION)}</small></p>"
+            f"<tbody>{body}</tbody></table><p><small>{'<br>'.join(map(escape, self._notes()))}</small></p>"
+        )
+
+    def _notes(self) -> list[str]:
+        """What to know to read the table: marks, methods, and what the bills assume, by chip where not by all."""
+        taken = [chip for chip in self.chips if chip.refusal is None]
+        why = [f"No Hellinger fidelity: {note}." for note in sorted({c.hellinger_note for c in taken} - {""})]
+        methods = judged_by((chip.name, chip.method, chip.uncertainty) for chip in taken)
+        return [_CAPTION, *methods, *why, *bill_notes((chip.name, chip.assumptions) for chip in taken)]
+
+    def _cells(self, chip: RankedChip) -> tuple[str, ...]:
+        level = {c.name for c in self.level} - {self.best.name if self.best else ""}
+        return (
+            ("*" if chip.on_front else "") + ("≈" if chip.name in level else ""),
+            chip.name,
+            _shown(chip.age_days, ".0f"),
+            _shown(chip.state_fidelity, ".3f"),
+            "-" if chip.by_now is None else "{:.2f}-{:.2f}".format(*chip.by_now),
+            _shown(chip.hellinger_fidelity, ".3f"),
+            _shown(chip.success_probability, ".3f"),
+            _shown(chip.two_qubit_gates, "d"),
+            _shown(None if chip.duration is None else chip.duration * 1e6, ".1f"),
+            _shown(chip.qpu_seconds, ",.2f"),
+            _shown(chip.usd, ",.2f"),
+            _shown(chip.credits, ",.1f"),
         )
 
     def _title(self) -> str:
@@ -186,9 +237,11 @@ _COLUMNS = (
     "USD", "credits",
 )  # fmt: skip
 _CAPTION = (
-    "* on the Pareto front: no other chip is as good in state fidelity, QPU time and price, and better in one.\n"
-    "By now: where the fidelity lies after the drift since the calibration. A chip without a price is not compared\n"
-    "with priced ones. Fidelities are upper bounds, from calibration alone."
+    "* on the Pareto front: no chip of at least its state fidelity takes at most 1 % more QPU time and money. "
+    "≈ state fidelity level with the best: it may be as high by now. "
+    "By now: where it lies after the drift since the calibration (68 %). "
+    "State fidelity leaves readout out, Hellinger fidelity has it in. A chip without a price is not compared with "
+    "priced ones. Fidelities are upper bounds, from calibration alone."
 )
 
 
@@ -216,6 +269,7 @@ def rank(
         progress: called before each chip with (chips done, chips in all, name).
         now: timezone-aware present, for the age of calibrations; default: the clock.
     Raises: CircuitError, UnknownDeviceError, InputError: what is wrong whatever the chip; before anything is compiled.
+        CalibrationError: a broken price file; before, too.
     """
     checked_runs(None, shots, circuits)
     if effort not in ROUNDS:
@@ -224,6 +278,7 @@ def rank(
     original = read_circuit(circuit)
     parameter_draws(tuple(original.parameters), values, seed, original.name)
     lower(written_out(original))
+    prices()  # a broken price file is refused now, not when the first chip asks it
     chosen = _chosen(devices)
     chips: list[RankedChip] = []
     compiled: dict[str, CompiledCircuit] = {}
@@ -244,25 +299,6 @@ def rank(
     on_front = pareto_front([_point(chip) for chip in chips])
     marked = [replace(chip, on_front=good) for chip, good in zip(chips, on_front)]
     return Ranking(original.name, int(shots), int(circuits), int(seed), effort, tuple(marked), compiled).sorted()
-
-
-Point: TypeAlias = tuple[float, float, float | None]
-"""(state fidelity, QPU seconds, USD or None)."""
-
-
-def dominates(a: Point, b: Point) -> bool:
-    """Whether a is at least as good as b in every number and better in one; never where one price alone is known."""
-    (fidelity, seconds, usd), (other_fidelity, other_seconds, other_usd) = a, b
-    if (usd is None) != (other_usd is None):
-        return False
-    ours, theirs = (-fidelity, seconds, usd or 0.0), (-other_fidelity, other_seconds, other_usd or 0.0)
-    return ours != theirs and all(x <= y for x, y in zip(ours, theirs))
-
-
-def pareto_front(points: Sequence[Point | None]) -> tuple[bool, ...]:
-    """Which points no other dominates; None is never on the front."""
-    there = [point for point in points if point is not None]
-    return tuple(point is not None and not any(dominates(other, point) for other in there) for point in points)
 
 
 class _TooManyShotsError(InputError):
@@ -332,6 +368,9 @@ def _judged(chip: RankedChip, mapped: CompiledCircuit, shots: int, circuits: int
         usd=bill.usd,
         credits=bill.credits,
         assumptions=bill.assumptions,
+        jobs=bill.jobs,
+        hellinger_uncertainty=None if found.hellinger_fidelity is None else found.hellinger_uncertainty,
+        hellinger_note=found.hellinger_note,
     )
 
 
@@ -340,7 +379,7 @@ def _point(chip: RankedChip) -> Point | None:
     if chip.state_fidelity is None or chip.qpu_seconds is None:
         return None
     usd = None if chip.usd is None else round(chip.usd, 2)
-    return round(chip.state_fidelity, 4), round(chip.qpu_seconds, 2), usd
+    return round(chip.state_fidelity, 3), round(chip.qpu_seconds, 2), usd
 
 
 def _place(chip: RankedChip, by: Order) -> tuple[Any, ...]:
@@ -350,23 +389,6 @@ def _place(chip: RankedChip, by: Order) -> tuple[Any, ...]:
     fidelity, seconds, usd = -point[0], point[1], (point[2] is None, point[2] or 0.0)
     first = {"fidelity": fidelity, "seconds": seconds, "usd": usd}[by]
     return (0, first, fidelity, seconds, usd, chip.name)
-
-
-def _cells(chip: RankedChip) -> tuple[str, ...]:
-    return (
-        "*" if chip.on_front else "",
-        chip.name,
-        _shown(chip.age_days, ".0f"),
-        _shown(chip.state_fidelity, ".4f"),
-        "-" if chip.by_now is None else "{:.2f}-{:.2f}".format(*chip.by_now),
-        _shown(chip.hellinger_fidelity, ".4f"),
-        _shown(chip.success_probability, ".4f"),
-        _shown(chip.two_qubit_gates, "d"),
-        _shown(None if chip.duration is None else chip.duration * 1e6, ".1f"),
-        _shown(chip.qpu_seconds, ".2f"),
-        _shown(chip.usd, ",.2f"),
-        _shown(chip.credits, ",.1f"),
-    )
 
 
 def _shown(value: float | None, form: str) -> str:

@@ -63,6 +63,44 @@ def estimate_lines(estimate: Estimate, now: datetime | None = None) -> Lines:
     return lines
 
 
+def judged_by(found: Iterable[tuple[str, str | None, float | None]]) -> list[str]:
+    """One sentence (none for nothing): how state fidelities were found and how far off they may be.
+
+    Args:
+        found: (name, method, uncertainty) of each; those without a method are left out.
+    """
+    groups: dict[str, list[tuple[str, float]]] = {}
+    for name, method, uncertainty in found:
+        if method is not None:
+            groups.setdefault(method, []).append((name, uncertainty or 0.0))
+    parts = []
+    for method, members in groups.items():
+        most = max(unsure for _, unsure in members)
+        within = f" (9 of 10 within ± {most:.3f})" if most else ""
+        names = f"{', '.join(name for name, _ in members)} " if len(groups) > 1 else ""
+        parts.append(f"{names}by {METHODS.get(method, method)}{within}")
+    return [f"State fidelity: {'; '.join(parts)}."] if parts else []
+
+
+def bill_notes(bills: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
+    """What bills assume, each thing once, with the names (three at most) of the bills where it is not true of all.
+
+    Args:
+        bills: (name, assumptions) of each.
+    """
+    listed = [(name, tuple(assumptions)) for name, assumptions in bills]
+    said: dict[str, list[str]] = {}
+    for name, assumptions in listed:
+        for note in assumptions:
+            said.setdefault(note, []).append(name)
+    lines = []
+    for note, names in said.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        whose = "" if len(names) == len(listed) else f" of {', '.join(names[:3])}{more}"
+        lines.append(f"Bill{whose}: {note}.")
+    return lines
+
+
 def html(title: str, lines: Iterable[tuple[str, str]]) -> str:
     """A table of two columns, with the caption."""
     rows = "".join(

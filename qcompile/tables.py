@@ -18,7 +18,7 @@ from qcompile.cost import Cost, price_for
 from qcompile.device import Device
 from qcompile.estimate import Estimate
 from qcompile.staleness import LEVEL
-from qcompile.summary import CAPTION, CAUSES, estimate_lines
+from qcompile.summary import CAPTION, CAUSES, bill_notes, estimate_lines
 
 if TYPE_CHECKING:
     from qcompile.compare import Comparison
@@ -140,15 +140,16 @@ def estimate_values(estimate: Estimate, now: datetime | None = None) -> dict[str
 
 def estimate_table(estimate: Estimate, bill: Cost, title: str) -> Table:
     """An estimate and its bill: fidelities, what they are lost to, gates, time and money."""
-    table = Table(title=title, caption=CAPTION, show_header=False, title_justify="left", caption_justify="left")
+    caption = "\n".join((CAPTION, *bill_notes([("", bill.assumptions)])))
+    table = Table(title=title, caption=caption, show_header=False, title_justify="left", caption_justify="left")
     table.add_column()
     table.add_column(justify="right")
     for name, text in estimate_lines(estimate):
         table.add_row(name, text, style="bold red" if name.startswith("dead") else None)
-    table.add_row(f"QPU time of {bill.executions} executions", f"{bill.qpu_seconds:.2f} s")
+    table.add_row(f"QPU time of {bill.executions:,} executions", f"{bill.qpu_seconds:,.2f} s")
     if bill.credits is not None:
         table.add_row("credits", f"{bill.credits:,.2f}")
-    table.add_row("price", "unknown" if bill.usd is None else f"{bill.usd:.2f} USD")
+    table.add_row("price", "unknown" if bill.usd is None else f"{bill.usd:,.2f} USD")
     return table
 
 

@@ -19,10 +19,13 @@ DRAWS = 8
 Values = Mapping[Any, float] | Sequence[float] | NDArray[np.float64] | None
 
 
+_LARGEST_SEED = 2**48  # many seeds are made from one (x 1000 and more), and Qiskit's router takes 63 bits
+
+
 def checked_seed(seed: object) -> int:
-    """The seed as an int. Raises: InputError: not a whole number, or negative."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError(f"seed = {seed!r}. Expected a whole number, 0 or more.")
+    """The seed as an int. Raises: InputError: not a whole number, negative, or above 2**48."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed <= _LARGEST_SEED:
+        raise InputError(f"seed = {seed!r}. Expected a whole number, 0 or more (at most {_LARGEST_SEED}).")
     return int(seed)
 
 

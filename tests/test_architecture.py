@@ -17,7 +17,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # design.md section 2, left to right: a module imports modules of tiers before its own, or of its own.
 TIERS = (
     ("errors",),
-    ("device", "device_checks", "pricing"),
+    ("device", "device_checks", "pareto", "pricing"),
     ("calibration", "schema", "repairs", "prices", "vendors", "layout", "circuit", "ideal", "channels"),
     ("schedule",),
     ("values", "fidelity", "observables"),
@@ -26,7 +26,7 @@ TIERS = (
     ("placement", "routing", "absorption", "synthesis"),
     ("compiled", "candidates", "cost", "expectation", "verify"),
     ("compile",),
-    ("compare", "coordinates", "draw", "draw_ranking", "imports", "plugin", "rank", "tables", "cli"),
+    ("bars", "compare", "coordinates", "draw", "draw_ranking", "imports", "plugin", "rank", "tables", "cli"),
 )
 TIER = {module: number for number, tier in enumerate(TIERS) for module in tier}
 LAZY = {("device", "vendors")}  # Device.from_backend and from_target

@@ -347,3 +347,39 @@ def test_a_reader_that_goes_away_is_no_error_message() -> None:
     command = f'"{sys.executable}" -m qcompile.cli show kingston | head -c 1 >/dev/null'
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["compile", "compare"])
+def test_a_seed_that_no_router_takes_is_bad_input(capsys, bell, command: str) -> None:
+    for seed in (-1, 2**48 + 1, 10**30):
+        assert main([command, bell, "--device", "manila", "--seed", str(seed)]) == 2
+        assert "Expected a whole number, 0 or more" in capsys.readouterr().err
+    assert main([command, bell, "--device", "manila", "--seed", str(2**48), "--json"]) == 0
+
+
+def test_a_picture_cannot_be_a_folder_and_that_is_said_before_any_work(capsys, tmp_path, bell) -> None:
+    (tmp_path / "a.png").mkdir()
+    assert main(["compare", bell, "--device", "manila", "--picture", str(tmp_path / "a.png")]) == 2
+    assert capsys.readouterr().err == f"qcompile: {tmp_path / 'a.png'} is a folder. Expected the name of a file.\n"
+
+
+def test_a_value_given_twice_is_refused(capsys, bell) -> None:
+    assert main(["compile", bell, "--device", "manila", "--values", "a=1, a=2"]) == 2
+    assert "a name occurs twice" in capsys.readouterr().err
+
+
+def test_a_price_is_shown_with_its_date(capsys, bell) -> None:
+    assert main(["compile", bell, "--device", "manila"]) == 0
+    assert "Bill: price as of 2026-05-25." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_output_without_unicode_or_without_a_reader_is_no_bug(bell, more: list[str]) -> None:
+    command = [sys.executable, "-m", "qcompile.cli", "rank", bell, "--devices", "manila", *more]
+    plain = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=False)
+    assert (plain.returncode, plain.stderr) == (0, b"")
+    assert b"ibm_manila" in plain.stdout
+    closed = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *command], capture_output=True, check=False
+    )  # no standard output at all
+    assert closed.returncode == 0, closed.stderr

@@ -1,6 +1,7 @@
 """compare: four ways to map a circuit, judged by one yardstick."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -146,3 +147,43 @@ def test_bad_input_is_refused_before_any_work() -> None:
     with pytest.raises(qcompile.CircuitError, match="values"):
         qcompile.compare(symbolic(), manila, values=[1.0], progress=said.append)
     assert said == []
+
+
+def test_rows_say_how_sure_they_are(comparison) -> None:
+    values = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
+    assert (values["seed"], values["effort"], values["calibrated_at"][:10]) == (0, "normal", "2021-04-20")
+    ideal, *mapped = values["rows"]
+    assert (ideal["by_now"], ideal["method"], ideal["hellinger_uncertainty"]) == (None, None, None)
+    for row in mapped:
+        assert (row["method"], row["uncertainty"], row["hellinger_uncertainty"]) == ("exact", 0.0, 0.0)
+        assert row["by_now"]["low"] < row["state_fidelity"] < row["by_now"]["high"]
+        assert row["assumptions"] == ["price as of 2026-05-25"]
+    words = " ".join(str(comparison).split())
+    for part in (
+        "by exact simulation",
+        "by now, after the drift since 2021-04-20 (68 %): trivial",
+        "Bill: price as of",
+    ):
+        assert part in words
+        assert part in comparison._repr_html_()
+
+
+def test_a_lead_within_the_uncertainty_is_none(comparison) -> None:
+    assert [row.name for row in comparison.level] == ["qcompile"], "exact: who is ahead is ahead"
+    ours, o3 = comparison["qcompile"], comparison["Qiskit O3"]
+    gap = ours.state_fidelity - o3.state_fidelity
+    for off, level in ((gap + 1e-3, ["qcompile", "Qiskit O3"]), (gap - 1e-3, ["qcompile"])):
+        rows = (*comparison.rows[:2], replace(o3, uncertainty=off, method="cluster"), ours)
+        unsure = replace(comparison, rows=rows)
+        assert [row.name for row in unsure.level] == level
+        assert ("Level, within the uncertainty" in str(unsure)) == (len(level) > 1)
+        assert unsure.to_dict()["level"] == level
+
+
+def test_credits_are_compared() -> None:
+    line = replace(qcompile.Device.from_coupling([(0, 1), (1, 2), (2, 3)]), name="quantinuum_h1")
+    found = qcompile.compare(symbolic(), line, effort="fast", shots=100)
+    assert found["ideal"].credits is None
+    assert found["qcompile"].credits == qcompile.cost(found.compiled, 100).credits
+    assert f"qcompile {found['qcompile'].credits:,.1f}" in " ".join(str(found).split())
+    assert any("credits" in text.get_text() for text in qcompile.draw_comparison(found).axes[3].texts)

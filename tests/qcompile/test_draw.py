@@ -3,6 +3,7 @@
 import io
 import itertools
 import math
+from dataclasses import replace
 
 import networkx as nx
 import pytest
@@ -136,10 +137,24 @@ def test_schedule_shows_every_active_qubit_and_where_it_waits() -> None:
 def test_comparison_has_a_bar_for_each_known_number() -> None:
     comparison = qcompile.compare(ring(3), qcompile.load_device("manila"), effort="fast")
     figure = qcompile.draw_comparison(comparison)
-    titles = ["estimated fidelity", "two-qubit gates", "duration, µs", "QPU time of 4096 shots, s"]
+    titles = ["estimated fidelity", "two-qubit gates", "duration, µs", "QPU time of 4,096 shots, s, and price"]
     assert [axes.get_title() for axes in figure.axes] == titles
     assert len(figure.axes[0].patches) == 12  # state, Hellinger and ESP of four rows
     assert any("USD" in t.get_text() for t in figure.axes[3].texts)
     shown = {t.get_text() for t in figure.axes[0].texts}
     assert f"{comparison['qcompile'].state_fidelity:.3f}" in shown
+    assert "2026-05-25" in figure.get_supxlabel()
+    assert png(figure)
+
+
+def test_comparison_shows_how_far_off_a_fidelity_may_be_and_what_is_not_known() -> None:
+    comparison = qcompile.compare(ring(3), qcompile.load_device("manila"), effort="fast")
+    ideal, *mapped = comparison.rows
+    rows = (ideal, *(replace(r, method="cluster", uncertainty=0.02, hellinger_fidelity=None, usd=None) for r in mapped))
+    figure = qcompile.draw_comparison(replace(comparison, rows=rows))
+    shown = [t.get_text() for t in figure.axes[0].texts]
+    assert sum("± 0.020" in text for text in shown) == 3
+    assert shown.count("not estimated") == 3
+    assert any("no price" in t.get_text() for t in figure.axes[3].texts)
+    assert "two-qubit cluster marginals (9 of 10 within ± 0.020)" in figure.get_supxlabel()
     assert png(figure)

@@ -145,7 +145,9 @@ def test_repeats_and_broken_files_are_refused(own_folder) -> None:
         ('{"schema": "qcompile.prices/1", "prices": [], "prices": []}', "'prices' occurs twice"),
         ('{"schema": "qcompile.prices/9", "prices": []}', "schema"),
         ('{"schema": "qcompile.prices/1", "prices": NaN}', "NaN"),
-        ("[]", "the file"),
+        ("[]", "the file = [] is no JSON object"),
+        ("[" * 100_000, "cannot be parsed"),
+        (f'{{"schema": {"9" * 5000}}}', "cannot be parsed"),
     ):
         with pytest.raises(CalibrationError, match=r"pricing\.json") as refused:
             read_prices(broken, "pricing.json")
@@ -153,6 +155,10 @@ def test_repeats_and_broken_files_are_refused(own_folder) -> None:
     (own_folder / FILE_NAME).write_bytes(b"\xff")
     with pytest.raises(CalibrationError, match="cannot be read"):
         prices()
+    (own_folder / FILE_NAME).write_text("{")
+    with pytest.raises(CalibrationError) as refused:
+        prices()
+    assert str(refused.value).startswith(f"{own_folder / FILE_NAME}: "), "which of the two files it is"
 
 
 def test_month_and_day_are_dates() -> None:

@@ -19,7 +19,7 @@ import qcompile
 from qcompile import CircuitError, Device, InputError, UnknownDeviceError, draw_ranking, load_device, rank, save_device
 from qcompile.cli import main
 from qcompile.draw_ranking import _apart
-from qcompile.rank import ORDERS, RankedChip, _point, dominates, pareto_front
+from qcompile.rank import ORDERS, RankedChip
 
 BELL = 'OPENQASM 2.0; include "qelib1.inc"; qreg q[2]; creg c[2]; h q[0]; cx q[0], q[1]; measure q -> c;'
 MODULE = sys.modules["qcompile.rank"]  # the package's attribute of that name is the function
@@ -49,45 +49,6 @@ RING = ring()
 @pytest.fixture(scope="module")
 def ranking() -> qcompile.Ranking:
     return rank(RING, ["ibm_manila", "ibm_lagos", "ibm_kyoto"], shots=1000, circuits=3, now=NOW)
-
-
-# --- the front ---
-
-NUMBER = st.sampled_from([0.0, 0.1, 0.5, 1.0]) | st.floats(0, 1, allow_nan=False)
-POINTS = st.lists(st.none() | st.tuples(NUMBER, NUMBER, st.none() | NUMBER), max_size=12)
-
-
-@given(POINTS)
-def test_front_is_what_nothing_dominates(points: list) -> None:
-    """By the words of the definition, spelled out for each pair."""
-
-    def beaten(b: tuple) -> bool:
-        for a in (p for p in points if p is not None):
-            if (a[2] is None) != (b[2] is None):
-                continue
-            no_worse = a[0] >= b[0] and a[1] <= b[1] and (a[2] is None or a[2] <= b[2])
-            better = a[0] > b[0] or a[1] < b[1] or (a[2] is not None and a[2] < b[2])
-            if no_worse and better:
-                return True
-        return False
-
-    assert pareto_front(points) == tuple(p is not None and not beaten(p) for p in points)
-    if any(p is not None for p in points):
-        assert any(pareto_front(points))
-
-
-@given(st.tuples(NUMBER, NUMBER, st.none() | NUMBER), st.tuples(NUMBER, NUMBER, st.none() | NUMBER))
-def test_domination_is_never_mutual_nor_of_itself(a: tuple, b: tuple) -> None:
-    assert not dominates(a, a)
-    assert not (dominates(a, b) and dominates(b, a))
-
-
-def test_an_unknown_price_is_neither_low_nor_high() -> None:
-    good, bad = (0.9, 1.0), (0.1, 9.0)
-    assert not dominates((*good, None), (*bad, 5.0))
-    assert not dominates((*good, 0.0), (*bad, None))
-    assert dominates((*good, None), (*bad, None))
-    assert pareto_front([(*good, 1.0), (*bad, None), (*bad, 1.0), None]) == (True, True, False, False)
 
 
 # --- the ranking ---
@@ -197,6 +158,8 @@ def test_chips_are_announced() -> None:
         ({"devices": ["manila", "ibm_manila"]}, InputError, "twice"),
         ({"effort": "huge"}, InputError, "effort"),
         ({"seed": -1}, InputError, "seed"),
+        ({"seed": 2**63}, InputError, "seed"),
+        ({"circuits": 10**30}, InputError, "circuits"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_compiled(arguments: dict, error: type, part: str, monkeypatch) -> None:
@@ -232,6 +195,7 @@ def test_picture_names_every_chip_that_took_the_circuit(ranking) -> None:
     assert "ibm_manila" in texts
     assert "ibm_lagos" in texts
     assert "ibm_kyoto" not in texts
+    assert "1 chip did not take the circuit" in " ".join(text.get_text() for text in figure.texts)
     nobody = replace(ranking, chips=(ranking["ibm_kyoto"],))
     with pytest.raises(InputError, match="nothing to draw"):
         draw_ranking(nobody)
@@ -315,13 +279,60 @@ def test_command_has_help_and_can_be_stopped(capsys, bell, monkeypatch) -> None:
     assert capsys.readouterr().err == "qcompile: stopped.\n"
 
 
-def test_numbers_are_compared_as_they_are_shown() -> None:
-    """A chip that is a millisecond faster is not on the front for it."""
-    ahead = RankedChip("ahead", state_fidelity=0.9, qpu_seconds=3.0512, usd=4.8819)
-    hair = RankedChip("hair", state_fidelity=0.8, qpu_seconds=3.0508, usd=4.8813)
-    assert pareto_front([_point(ahead), _point(hair)]) == (True, False)
-    faster = RankedChip("faster", state_fidelity=0.8, qpu_seconds=2.5, usd=4.0)
-    assert pareto_front([_point(ahead), _point(faster)]) == (True, True)
+def test_best_front_and_level_do_not_depend_on_the_order() -> None:
+    chips = tuple(
+        RankedChip(name, state_fidelity=fidelity, qpu_seconds=seconds, usd=1.0, by_now=by_now, on_front=name in "ac")
+        for name, fidelity, seconds, by_now in (
+            ("a", 0.90, 3.0, (0.85, 0.91)),
+            ("b", 0.86, 2.9, (0.80, 0.86)),
+            ("c", 0.80, 1.0, (0.70, 0.84)),
+        )
+    )
+    mixed = qcompile.Ranking("x", 1, 1, 0, "fast", chips)
+    for order in ORDERS:
+        found = mixed.sorted(order)
+        assert found.best is not None
+        assert found.best.name == "a"
+        assert [chip.name for chip in found.front] == ["a", "c"]
+        assert [chip.name for chip in found.level] == ["a", "b"], "c cannot be as good as a"
+        assert found.to_dict()["level"] == ["a", "b"]
+    assert mixed._cells(chips[1])[0] == "≈"
+    assert mixed._cells(chips[0])[0] == "*"
+    assert replace(mixed, chips=(RankedChip("no", refusal="small"),)).level == ()
+
+
+def test_no_digit_is_lost_on_a_terminal_of_80_columns(ranking) -> None:
+    from rich.console import Console
+
+    names = {"ibm_manila": "ibm_sherbrooke", "ibm_lagos": "ibm_marrakesh", "ibm_kyoto": "ibm_kyoto"}
+    dear = tuple(
+        replace(chip, name=names[chip.name], age_days=1808.0, usd=chip.usd and 1139.82, qpu_seconds=chip.usd and 1234.5)
+        for chip in ranking.chips
+    )
+    for chips in (dear, tuple(replace(chip, credits=chip.usd and 1234.5) for chip in dear)):
+        console = Console(width=80, color_system=None)
+        with console.capture() as text:
+            console.print(replace(ranking, chips=chips).table())
+        assert "…" not in text.get()
+        assert text.get().count("1,139.82") == 2
+
+
+def test_a_broken_price_file_is_refused_before_anything_is_compiled(own_folder, monkeypatch) -> None:
+    (own_folder / "pricing.json").write_text("[" * 100_000)
+    compiled: list[object] = []
+    monkeypatch.setattr(sys.modules["qcompile.compile"], "check_native_gates", compiled.append)
+    with pytest.raises(qcompile.CalibrationError, match=r"devices/pricing\.json: cannot be parsed"):
+        rank(RING, ["ibm_manila"])
+    assert compiled == []
+
+
+def test_what_the_table_leaves_out_is_said(ranking) -> None:
+    words = " ".join(str(ranking).split())
+    assert "State fidelity: by exact simulation of the calibrated noise." in words
+    assert "Bill: price as of 2026-05-25." in words
+    assert "2026-05-25" in ranking._repr_html_()
+    priced = [chip for chip in ranking.chips if chip.usd is not None]
+    assert [chip.jobs for chip in priced] == [1, 1]
 
 
 def test_chips_say_how_they_were_judged_and_where_they_are_by_now(bell) -> None:

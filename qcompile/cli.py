@@ -11,7 +11,6 @@ import io
 import json
 import os
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -37,10 +36,10 @@ from qcompile.expectation import expectation_errors
 from qcompile.fidelity import METHODS
 from qcompile.imports import import_device
 from qcompile.observables import read_operators
+from qcompile.outputs import CIRCUITS, PICTURES, check_target, encoded, rendered, write
 from qcompile.rank import ORDERS, rank
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from qiskit import QuantumCircuit
 
     from qcompile.compiled import CompiledCircuit
@@ -48,8 +47,6 @@ if TYPE_CHECKING:
     from qcompile.values import Values
 
 DONE, FAILED, STOPPED = 0, 1, 130
-_PICTURES = (".png", ".svg", ".pdf")
-_CIRCUITS = (".qasm", ".qpy")
 _WIDTH = 120  # columns, where standard output is no terminal
 
 Answer = tuple[Any, list[Any]]
@@ -140,8 +137,8 @@ def _show(options: argparse.Namespace) -> Answer:
 
 
 def _compile(options: argparse.Namespace) -> Answer:
-    _check_target(options.output, _CIRCUITS)
-    _check_target(options.picture, _PICTURES)
+    check_target(options.output, CIRCUITS)
+    check_target(options.picture, PICTURES)
     device, circuit = load_device(options.device), _read(options.circuit)
     execution_cost(device, 0.0, shots=options.shots)  # bad shots and observables are refused before any work
     values = _values(options.values)
@@ -161,9 +158,9 @@ def _compile(options: argparse.Namespace) -> Answer:
         *shown,
     ]
     if options.output:
-        _write(options.output, _encoded(compiled.circuit, options.output))
+        write(options.output, encoded(compiled.circuit, options.output))
     if options.picture:
-        _write(options.picture, _rendered(draw_device(device, compiled), options.picture))
+        write(options.picture, rendered(draw_device(device, compiled), options.picture))
     return _with_files(said | observed, printed, output=options.output, picture=options.picture)
 
 
@@ -192,7 +189,7 @@ def _observed(
 
 
 def _compare(options: argparse.Namespace) -> Answer:
-    _check_target(options.picture, _PICTURES)
+    check_target(options.picture, PICTURES)
     device, circuit = load_device(options.device), _read(options.circuit)
     with _working(f"Mapping onto {device.name}") as tell:
         comparison = compare(
@@ -200,14 +197,14 @@ def _compare(options: argparse.Namespace) -> Answer:
             effort=options.effort, progress=tell,
         )  # fmt: skip
     if options.picture:
-        _write(options.picture, _rendered(draw_comparison(comparison), options.picture))
+        write(options.picture, rendered(draw_comparison(comparison), options.picture))
     return _with_files(
         comparison.to_dict(), [comparison.table(), tables.loss_table(comparison)], picture=options.picture
     )
 
 
 def _rank(options: argparse.Namespace) -> Answer:
-    _check_target(options.picture, _PICTURES)
+    check_target(options.picture, PICTURES)
     circuit = _read(options.circuit)
     devices = None if options.devices is None else [name.strip() for name in options.devices.split(",")]
     with _counting("Ranking") as tell:
@@ -216,7 +213,7 @@ def _rank(options: argparse.Namespace) -> Answer:
             shots=options.shots, circuits=options.circuits, progress=tell,
         ).sorted(options.sort)  # fmt: skip
     if options.picture:
-        _write(options.picture, _rendered(draw_ranking(ranking), options.picture))
+        write(options.picture, rendered(draw_ranking(ranking), options.picture))
     return _with_files(ranking.to_dict(), [ranking.table()], picture=options.picture)
 
 
@@ -238,9 +235,9 @@ def _import(options: argparse.Namespace) -> Answer:
 
 
 def _draw(options: argparse.Namespace) -> Answer:
-    _check_target(options.output, _PICTURES)
+    check_target(options.output, PICTURES)
     device = load_device(options.device)
-    _write(options.output, _rendered(draw_device(device, color_by=options.color_by), options.output))
+    write(options.output, rendered(draw_device(device, color_by=options.color_by), options.output))
     return _with_files({"device": device.name}, [], picture=options.output)
 
 
@@ -270,47 +267,6 @@ def _values(text: str | None) -> dict[str, float] | list[float] | None:
         raise InputError(
             f"--values {text[:80]}: {error}. Expected a=0.1,b=0.2 or 0.1,0.2 (radians), or a .json file of either."
         ) from None
-
-
-def _check_target(path: Path | None, suffixes: tuple[str, ...]) -> None:
-    """Refuses before any work what could not be written after it."""
-    if path is None:
-        return
-    if path.suffix.lower() not in suffixes:
-        raise InputError(f"{path}: unknown kind of file. Expected a name that ends in {' or '.join(suffixes)}.")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder. Expected the name of a file.")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}. Make it first.")
-
-
-def _encoded(circuit: QuantumCircuit, path: Path) -> bytes:
-    from qiskit import qasm3, qpy
-
-    if path.suffix.lower() == ".qasm":
-        return (qasm3.dumps(circuit) + "\n").encode()
-    buffer = io.BytesIO()
-    qpy.dump(circuit, buffer)
-    return buffer.getvalue()
-
-
-def _rendered(figure: Figure, path: Path) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix.lower()[1:])
-    return buffer.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes so that a reader sees the old file or the whole new one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)  # mkstemp makes it private
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _with_files(values: dict[str, Any], printed: list[Any], **files: Path | None) -> Answer:

@@ -26,7 +26,7 @@ TIERS = (
     ("placement", "routing", "absorption", "synthesis"),
     ("compiled", "candidates", "cost", "expectation", "verify"),
     ("compile",),
-    ("bars", "compare", "coordinates", "draw", "draw_ranking", "imports", "plugin", "rank", "tables", "cli"),
+    ("bars", "compare", "coordinates", "draw", "draw_ranking", "imports", "outputs", "plugin", "rank", "tables", "cli"),
 )
 TIER = {module: number for number, tier in enumerate(TIERS) for module in tier}
 LAZY = {("device", "vendors")}  # Device.from_backend and from_target

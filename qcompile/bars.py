@@ -24,6 +24,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     rows = comparison.rows
     figure = Figure(figsize=(12.0, 0.62 * len(rows) + 1.9), dpi=110, layout="constrained", facecolor="white")
@@ -32,6 +33,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
     _draw_fidelities(first, rows)
     gates, durations, bills = others
     _draw_bars(gates, rows, [row.two_qubit_gates for row in rows], [_short(row.two_qubit_gates) for row in rows])
+    gates.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     gates.set_title("two-qubit gates", fontsize=10, color=_INK)
     micro = [None if row.duration is None else row.duration * 1e6 for row in rows]
     _draw_bars(durations, rows, micro, ["" if v is None else f"{v:.1f}" for v in micro])

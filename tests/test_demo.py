@@ -10,7 +10,7 @@ def test_demo_prints_the_run_and_writes_its_pictures(capsys, tmp_path) -> None:
     said = capsys.readouterr().out
     found = qcompile.compare(PQC6, qcompile.load_device("ibm_guadalupe"), shots=1024)
     for row in found.rows:
-        assert f"{row.state_fidelity:.4f}" in said
+        assert f"{row.state_fidelity:.3f}" in said
     for name in ("pruned", "all"):
         assert f"│ {name} " in said
     assert {p.name for p in (tmp_path / "out").iterdir()} == {

@@ -1,9 +1,10 @@
 """How far a fidelity may have moved since the calibration: errors drift, and nobody measured them in between.
 
-Model: each element's error (a gate on its qubits, a waiting qubit, a readout) is multiplied by exp(sigma z), z standard
-normal and independent, so that the calibrated value is the median. sigma^2 = FRESH^2 + DRIFT^2 x min(age, LONGEST days)
-in days. To first order an element's share of -log fidelity scales with its error, so no circuit is estimated again;
-what that leaves out is a gate whose error is all T1, and which a shorter T1 makes worse though its own error stays.
+Model: each element's error (a gate on its qubits, a waiting qubit, a readout) is multiplied by a log-normal factor
+exp(sigma z - sigma^2 / 2), z standard normal and independent, so that the calibrated value is the mean: a chip does not
+get worse by being left alone. sigma^2 = FRESH^2 + DRIFT^2 x min(age, LONGEST days) in days. To first order an
+element's share of -log fidelity scales with its error, so no circuit is estimated again; what that leaves out is a gate
+whose error is all T1, and which a shorter T1 makes worse though its own error stays.
 
 The three numbers are assumptions, not measurements of the chip at hand: they are of the size that published series of
 T1 and of gate errors show over hours, days and weeks (Burnett et al., npj Quantum Information 5, 54, 2019; Klimov et
@@ -60,6 +61,7 @@ def resampled(losses: Sequence[float], age: timedelta, level: float) -> Interval
     if not 0 < level < 1:
         raise ValueError(f"level = {level}. Expected a probability between 0 and 1, e.g. 0.68.")
     normal = np.random.default_rng(_SEED).standard_normal((_SAMPLES, len(losses)))
-    fidelity = np.exp(-(np.exp(drift(age) * normal) @ np.asarray(losses, dtype=np.float64)))
+    sigma = drift(age)
+    fidelity = np.exp(-(np.exp(sigma * normal - sigma**2 / 2) @ np.asarray(losses, dtype=np.float64)))
     low, high = np.quantile(fidelity, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))

@@ -21,7 +21,7 @@ def drifted(device: Device, sigma: float, rng: np.random.Generator) -> Device:
     """The chip with every gate error and decay rate multiplied by a factor of its own, log-normal."""
 
     def factor() -> float:
-        return float(np.exp(sigma * rng.standard_normal()))
+        return float(np.exp(sigma * rng.standard_normal() - sigma**2 / 2))
 
     gates, coupler = {}, {}
     for (name, qubits), gate in device.gates.items():
@@ -70,8 +70,12 @@ def test_interval_is_the_same_on_every_run_and_holds_its_median() -> None:
     for level in (0.1, 0.5, 0.68, 0.95):
         inside = found.interval(now, level)
         assert 0 <= inside.low <= middle.low <= middle.high <= inside.high <= 1
-    losses = [0.1]  # of one element the calibrated value is the median itself
-    assert resampled(losses, DAY, 1e-9).low == pytest.approx(math.exp(-0.1), abs=2e-3)
+
+
+def test_interval_is_around_the_estimate_however_old_and_however_many_elements() -> None:
+    for losses in ([0.1], [0.01] * 60, [0.002] * 500):
+        low, high = resampled(losses, 1000 * DAY, 0.68)
+        assert low < math.exp(-sum(losses)) < high
 
 
 def test_uncertainty_of_the_method_is_added() -> None:

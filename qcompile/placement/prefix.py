@@ -1,8 +1,8 @@
 """Prefix placement: layouts under which a circuit runs for as long as possible before its first SWAP.
 
-Program order is cut into *spans*: a span ends before the block whose pair gives some qubits more partners than the chip has
-neighbours for, so no layout runs a span and its next block without a SWAP. The pairs of the first span are certain; later
-ones count less the later they come, since a few SWAPs move few qubits. `matching` turns that into layouts.
+Program order is cut into *spans*: a span ends before the block whose pair gives some qubits more partners than the chip
+has neighbours for, so no layout runs a span and its next block without a SWAP. The pairs of the first span are certain;
+later ones count less the later they come, since a few SWAPs move few qubits. `matching` turns that into layouts.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _spans(first, second, most, size):  # type: ignore[no-untyped-def]  # pragma
 
 
 def pair_weights(num_qubits: int, first: Ints, second: Ints, ends: Ints, fall: float) -> Floats:
-    """[virtual, virtual] by when a pair first meets: CERTAIN in the first span, falling by e every `fall` spans behind it.
+    """[virtual, virtual] by when a pair first meets: CERTAIN in the first span, then falling by e every `fall` spans.
 
     The unit is the mean span or the first one, whichever is longer.
     """

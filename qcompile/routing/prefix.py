@@ -1,8 +1,8 @@
 """Routing of circuits that nearly fit the chip: layouts of the longest prefix, then a beam of SWAPs.
 
-Worked from both ends, as either may hold the span that says most about the layout, and again from the last layout of what
-was found. It ends when there are no more SWAPs than the spans of the circuit call for, when attempts are used up, or at
-once if the first two show no such structure.
+Worked from both ends, as either may hold the span that says most about the layout, and again from the last layout of
+what was found. It ends when there are no more SWAPs than the spans of the circuit call for, when further attempts bring
+nothing, or at once if the first two show no such structure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FEWEST_BLOCKS = 4
 
 _FULL_SPAN = 0.5  # blocks of a span for each qubit from which the failure of an attempt says little
 _TOLERANCE = 4  # times the SWAPs that long spans call for: more are not worth a search
-_GIVE_UP = 2  # attempts without any routing, where spans are shorter or there is but one
+_GIVE_UP = 2  # attempts without a gain, the first one aside where spans are full
 
 
 def route_nearly_fitting(
@@ -48,21 +48,22 @@ def route_nearly_fitting(
     if patient:
         most = min(most, _TOLERANCE * max(called))
     best: Route | None = None
+    idle = 0  # attempts since the last gain
     for attempt in range(attempts):
         end = attempt % 2
         here = views[end]
         layouts = prefix_layouts(
             view.num_qubits, here.first, here.second, chip, attempt=attempt // 2, seed=seed + 1000 * end
         )
-        best = _better(views, chip, end, layouts, best, most, width)
-        if best is not None:
-            for again in (1, 0):  # from its own end, and back
-                if best.swaps > max(called):
-                    start = final_layout(best) if again else best.layout
-                    best = _better(views, chip, again, start[None, :], best, most, width)
-            if best.swaps <= max(called):
-                break
-        elif not patient and attempt + 1 >= _GIVE_UP:
+        found = _better(views, chip, end, layouts, best, most, width)
+        idle = idle + 1 if found is best else 0
+        best = found
+        for again in (1, 0) if idle == 0 else ():  # from its own last layout back, and forth
+            if best is not None and best.swaps > max(called):
+                start = final_layout(best) if again else best.layout
+                best = _better(views, chip, again, start[None, :], best, most, width)
+        enough = best is not None and best.swaps <= max(called)
+        if enough or (idle >= _GIVE_UP and (best is not None or not patient)):
             break
     return best
 

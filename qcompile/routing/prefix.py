@@ -18,7 +18,9 @@ FEWEST_BLOCKS = 4
 
 _FULL_SPAN = 0.5  # blocks of a span for each qubit from which the failure of an attempt says little
 _TOLERANCE = 4  # times the SWAPs that long spans call for: more are not worth a search
-_GIVE_UP = 2  # attempts without a gain, the first one aside where spans are full
+_GIVE_UP = 2  # attempts without a gain; where spans are long, ...
+_PATIENCE = 6
+_FITS = 0.8  # share of the first span's pairs that a layout must have on couplers to be worth a beam
 
 
 def route_nearly_fitting(
@@ -49,23 +51,34 @@ def route_nearly_fitting(
         most = min(most, _TOLERANCE * max(called))
     best: Route | None = None
     idle = 0  # attempts since the last gain
+    promising = False
     for attempt in range(attempts):
         end = attempt % 2
         here = views[end]
         layouts = prefix_layouts(
             view.num_qubits, here.first, here.second, chip, attempt=attempt // 2, seed=seed + 1000 * end
         )
-        found = _better(views, chip, end, layouts, best, most, width)
-        idle = idle + 1 if found is best else 0
-        best = found
+        idle += 1
+        if _share_on_couplers(here, chip, layouts[0]) >= _FITS:
+            promising = True
+            found = _better(views, chip, end, layouts, best, most, width)
+            idle = idle if found is best else 0
+            best = found
         for again in (1, 0) if idle == 0 else ():  # from its own last layout back, and forth
             if best is not None and best.swaps > max(called):
                 start = final_layout(best) if again else best.layout
                 best = _better(views, chip, again, start[None, :], best, most, width)
         enough = best is not None and best.swaps <= max(called)
-        if enough or (idle >= _GIVE_UP and (best is not None or not patient)):
+        if enough or idle >= (_PATIENCE if patient and promising else _GIVE_UP):
             break
     return best
+
+
+def _share_on_couplers(view: View, chip: Couplings, layout: Ints) -> float:
+    """Of the different pairs of the first span, how many are neighbours."""
+    end = spans(view.first, view.second, chip)[0]
+    pairs = np.unique(np.sort(np.stack([view.first[:end], view.second[:end]], axis=1), axis=1), axis=0)
+    return float(chip.adjacency[layout[pairs[:, 0]], layout[pairs[:, 1]]].mean()) if len(pairs) else 1.0
 
 
 def _better(

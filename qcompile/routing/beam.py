@@ -50,6 +50,10 @@ class View(NamedTuple):
             -self.stage_second[::-1],
         )
 
+    def part(self, begin: int, end: int) -> View:
+        """Blocks begin to end - 1 alone."""
+        return View(self.num_qubits, *(column[begin:end] for column in self[1:]))
+
 
 class Wires(NamedTuple):
     """A view, wire by wire. Groups are numbered from 0 without gaps; group g of wire w is number begins[w] + g.

@@ -157,7 +157,7 @@ def native_steps(
     """Native operations with their durations (s) and their angles at each draw."""
     steps = []
     for operation in native:
-        params = () if operation.angle is None else (operation.angle.values(slot_values),)
+        params = () if operation.original is not None else tuple(angle.values(slot_values) for angle in operation.angles)
         if operation.name == "barrier":
             duration = 0.0
         elif operation.name == "delay" and operation.original is not None:

@@ -17,13 +17,13 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # design.md section 2, left to right: a module imports modules of tiers before its own, or of its own.
 TIERS = (
     ("errors",),
-    ("device", "device_checks", "pareto", "pricing"),
+    ("device", "device_checks", "native_form", "pareto", "pricing"),
     ("calibration", "schema", "repairs", "prices", "vendors", "layout", "circuit", "ideal", "channels"),
     ("schedule",),
     ("values", "fidelity", "observables"),
     ("native", "staleness", "losses", "hellinger"),
     ("estimate", "summary", "lowering", "commuting"),
-    ("placement", "routing", "absorption", "synthesis"),
+    ("placement", "routing", "absorption", "pulses", "synthesis"),
     ("compiled", "candidates", "cost", "expectation", "verify"),
     ("compile",),
     ("bars", "compare", "coordinates", "draw", "draw_ranking", "imports", "outputs", "plugin", "rank", "tables", "cli"),

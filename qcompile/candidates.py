@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -24,7 +25,9 @@ from qcompile.schedule import Held, delay_seconds, find_windows, start_times
 from qcompile.synthesis import FinalMeasurement, NativeOperation, synthesize
 from qcompile.units import Templates, Unit, read_units
 
-READOUT_WEIGHT = 0.3
+import os
+LAM = float(os.environ.get('LAM', 0))
+READOUT_WEIGHT = float(os.environ.get('RO', 0.3))
 """Of log readout beside log state fidelity: gains 2 % ESP for 0.4 % of state fidelity."""
 
 _EMBEDDINGS = 2000  # places looked at for one routed circuit
@@ -97,7 +100,6 @@ class Plan:
         layout: [wire] where each wire starts.
         ends: [wire] where it ends.
         swaps: inserted by the router.
-        price: -log of survival, by the router's own reckoning.
     """
 
     variant: Variant
@@ -105,7 +107,6 @@ class Plan:
     layout: tuple[int, ...]
     ends: tuple[int, ...]
     swaps: int
-    price: float
 
     @property
     def initial_layout(self) -> Layout:
@@ -131,7 +132,7 @@ class Plan:
         """The same plan with physical qubit p replaced by where[p]."""
         units = tuple(Unit(entries, tuple(where[q] for q in qubits)) for entries, qubits in self.units)
         layout, ends = (tuple(where[p] for p in places) for places in (self.layout, self.ends))
-        return Plan(self.variant, units, layout, ends, self.swaps, self.price)
+        return Plan(self.variant, units, layout, ends, self.swaps)
 
 
 @dataclass(frozen=True)
@@ -143,11 +144,14 @@ class Candidate:
     steps: list[NativeStep]
     score: Score
 
+    gate_loss: float
+
     @property
     def merit(self) -> float:
         """Log of the estimated state fidelity and, at a lower weight, of the readout; higher is better."""
         fidelity = float(self.score.fidelity.mean())
-        return math.log(max(fidelity, 1e-300)) - READOUT_WEIGHT * self.score.readout_loss
+        state = math.log(max(fidelity, 1e-300))
+        return (1 - LAM) * state - LAM * self.gate_loss - READOUT_WEIGHT * self.score.readout_loss
 
 
 def best_of(candidates: Sequence[Candidate]) -> Candidate:
@@ -155,49 +159,54 @@ def best_of(candidates: Sequence[Candidate]) -> Candidate:
     return max(candidates, key=lambda c: c.merit)
 
 
-def routed(problem: Problem, variant: Variant, given: Sequence[Sequence[int]], work: int, seed: int) -> list[Plan]:
-    """The best plans of many trials, cheapest first.
+class Trial(NamedTuple):
+    """One routing that the search found, reproducible.
+
+    Attributes:
+        price: -log of survival, by the router's own reckoning.
+        layout: [wire] where each wire starts.
+        knobs, state: of the router.
+    """
+
+    price: float
+    variant: Variant
+    layout: NDArray[np.int64]
+    knobs: NDArray[np.float64]
+    state: np.uint64
+
+
+def trials(problem: Problem, variant: Variant, given: Sequence[Sequence[int]], work: int, seed: int) -> list[Trial]:
+    """The best of many randomized routings, cheapest first.
 
     Args:
         given: layouts that are tried in any case.
         work: of the router, see `routing.kernels.route`; half for grown layouts, half to improve the best.
         seed: of every random choice.
     """
-    chip, forward = problem.chip, variant.forward
     width = variant.circuit.num_qubits
     layouts = np.array([list(g) for g in given], np.int64).reshape(-1, width)
     region = np.array(sorted(problem.device.components[0]), np.int64)
     budgets = (work // 2, work - work // 2)
     number = np.random.SeedSequence([seed, width]).generate_state(1, np.uint64)[0]
     prices, starts, knobs, states, _, _ = search(
-        forward, variant.backward, chip, region, layouts, budgets, _PASSES, _WAITING, number
+        variant.forward, variant.backward, problem.chip, region, layouts, budgets, _PASSES, _WAITING, number
     )
-    plans = []
-    for k in range(len(prices)):
-        if prices[k] < 1e300:
-            plans.append(planned(problem, variant, starts[k], knobs[k], states[k], float(prices[k])))
-    return plans
+    return [
+        Trial(price, variant, starts[k], knobs[k], states[k]) for k, price in enumerate(prices.tolist()) if price < 1e300
+    ]
 
 
-def planned(
-    problem: Problem,
-    variant: Variant,
-    layout: NDArray[np.int64],
-    knobs: NDArray[np.float64],
-    state: np.uint64,
-    price: float,
-) -> Plan:
-    """The plan of one trial, routed again."""
-    circuit = variant.circuit
+def planned(problem: Problem, trial: Trial) -> Plan:
+    """The plan of one trial."""
+    variant, circuit = trial.variant, trial.variant.circuit
     room = 30 * len(circuit.nodes) + 1000
     items, position = np.empty((room, 3), np.int64), np.empty(circuit.num_qubits, np.int64)
-    used = route(
-        variant.forward, problem.chip, layout, knobs, np.array([state], np.uint64), room, items, position
-    )[1]
-    start = tuple(layout.tolist())
+    random = np.array([trial.state], np.uint64)
+    used = route(variant.forward, problem.chip, trial.layout, trial.knobs, random, room, items, position)[1]
+    start = tuple(trial.layout.tolist())
     units, ends = read_units(circuit, items[:used], start)
     swaps = sum(entry < 0 for entries, _ in units for entry in entries)
-    return Plan(variant, tuple(units), start, tuple(ends), swaps, price)
+    return Plan(variant, tuple(units), start, tuple(ends), swaps)
 
 
 def evaluate(problem: Problem, plan: Plan) -> Candidate:
@@ -208,7 +217,9 @@ def evaluate(problem: Problem, plan: Plan) -> Candidate:
     steps = native_steps(native, problem.device, problem.slot_values)
     places = plan.final_layout.physical
     measured = [places[v] for v in problem.measured]
-    return Candidate(plan, native, steps, score(steps, problem.device, places, measured, problem.method))
+    gates = problem.device.gates
+    loss = -sum(math.log1p(-(gates[o.name, o.qubits].error or 0.0)) for o in native if (o.name, o.qubits) in gates)
+    return Candidate(plan, native, steps, score(steps, problem.device, places, measured, problem.method), loss)
 
 
 def native_steps(

@@ -8,7 +8,7 @@ number of rounds only, so a dearer one is never worse.
 from __future__ import annotations
 
 from qcompile.blocks import read_blocks
-from qcompile.candidates import Candidate, Plan, Problem, Variant, best_of, evaluate, relocations, routed
+from qcompile.candidates import Candidate, Plan, Problem, Trial, Variant, best_of, evaluate, planned, relocations, trials
 from qcompile.circuit import (
     CircuitLike,
     check_device,
@@ -22,7 +22,7 @@ from qcompile.compiled import CompiledCircuit, set_qiskit_layout
 from qcompile.device import Device
 from qcompile.errors import InputError
 from qcompile.estimate import complete
-from qcompile.lowering import cancel_pairs, lower
+from qcompile.lowering import lower
 from qcompile.schedule import with_delays_in_seconds
 from qcompile.synthesis import check_native_gates, to_circuit
 from qcompile.units import SWAP
@@ -64,7 +64,7 @@ def compile(
     lowered = lower(written)
     check_mid_circuit(lowered.circuit, device)
     draws = parameter_draws(lowered.parameters, values, seed, original.name)
-    body, final = without_final_measurements(cancel_pairs(lowered.circuit))
+    body, final = without_final_measurements(lowered.circuit)
     measured = tuple(v for v, _ in final) or tuple(range(body.num_qubits))
     variants = (Variant(read_blocks(body, lowered.slots), measured),)
     problem = Problem(variants, lowered.slot_values(draws), device, measured, tuple(final))
@@ -86,16 +86,16 @@ def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
     found: list[Candidate] = []
     given = [trivial]
     for number in range(rounds):
-        plans: list[Plan] = []
+        pool: list[Trial] = []
         for k, variant in enumerate(problem.variants):
             work = _WORK[number] // len(problem.variants)
-            plans += routed(problem, variant, given, work, 1000 * seed + 10 * number + k)
-        plans.sort(key=lambda plan: plan.price)
-        found += [evaluate(problem, plan) for plan in plans[: _ESTIMATED[number]]]
+            pool += trials(problem, variant, given, work, 1000 * seed + 10 * number + k)
+        pool.sort(key=lambda trial: trial.price)
+        found += [evaluate(problem, planned(problem, trial)) for trial in pool[: _ESTIMATED[number]]]
         if _MOVED[number]:
             moved = relocations(problem, best_of(found), seed + number, _MOVED[number])
             found += [evaluate(problem, plan) for _, plan in moved]
-        given = [list(plan.layout) for plan in plans[:4]] + [list(best_of(found).plan.layout)]
+        given = [trial.layout.tolist() for trial in pool[:4]] + [list(best_of(found).plan.layout)]
     return found
 
 

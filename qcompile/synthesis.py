@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import CircuitInstruction
+from qiskit.circuit import CircuitInstruction, Gate
 from qiskit.circuit.library import (
     CXGate,
     PhaseGate,
@@ -252,13 +252,21 @@ def to_circuit(operations: Sequence[NativeOperation], lowered: Lowered, num_qubi
         circuit.add_bits([bit])
     for register in source.cregs:
         circuit.add_register(register)
-    gates = standard_gates()
-    for operation in operations:
-        if operation.original is not None:
-            circuit.append(operation.original.operation, list(operation.qubits), list(operation.original.clbits))
-        elif operation.name in _NATIVE_TO_GATE:
-            angles = [lowered.expression(angle) for angle in operation.angles]
-            circuit.append(_NATIVE_TO_GATE[operation.name](*angles), list(operation.qubits))
-        else:
-            circuit.append(gates[operation.name].copy(), list(operation.qubits))
+    made: dict[tuple[str, Any], Gate] = {}
+    qubits = [(q,) for q in circuit.qubits]
+    for name, at, angles, original in operations:
+        where = qubits[at[0]] if len(at) == 1 else tuple(circuit.qubits[q] for q in at)
+        if original is not None:
+            circuit.append(original.operation, list(at), list(original.clbits))
+            continue
+        gate = made.get((name, angles))
+        if gate is None:
+            gate = made[name, angles] = _gate(name, [lowered.expression(angle) for angle in angles])
+        # checked where the operations were made; `append` would check each again, at six times the price
+        circuit._append(CircuitInstruction(gate, where, ()))
     return circuit
+
+
+def _gate(name: str, angles: Sequence[Any]) -> Gate:
+    kind = _NATIVE_TO_GATE.get(name)
+    return standard_gates()[name].copy() if kind is None else kind(*angles)

@@ -165,7 +165,7 @@ def chip_arrays(device: Device, region: frozenset[int], readout_weight: float) -
         hops=hops,
         offsets=offsets,
         near=flat,
-        idle=(1 / t1 + 2 / t2) / 4,
+        idle=(1 - float(__import__('os').environ.get('LAM', 0))) * (1 / t1 + 2 / t2) / 4,
         readout=readout_weight * readout,
         unit=float(np.median(gate)) if len(gate) else 0.0,
     )

@@ -14,7 +14,7 @@ import networkx as nx
 import numpy as np
 import rustworkx as rx
 from qiskit import QuantumCircuit
-from qiskit.circuit import ParameterVector
+from qiskit.circuit import Parameter, ParameterVector
 from qiskit.circuit.library import efficient_su2, real_amplitudes, zz_feature_map
 from qiskit.circuit.random import random_circuit
 
@@ -194,11 +194,16 @@ def symbolic(name: str) -> QuantumCircuit:
     return circuit
 
 
+def angles(circuit: QuantumCircuit) -> dict[Parameter, float]:
+    """The numbers that a symbolic circuit is bound to."""
+    values = np.random.default_rng(1).uniform(-np.pi, np.pi, circuit.num_parameters)
+    return dict(zip(circuit.parameters, values.tolist()))
+
+
 def bound(name: str) -> QuantumCircuit:
     """The circuit of a name at the angles of seed 1, every qubit measured."""
     circuit = symbolic(name)
-    values = np.random.default_rng(1).uniform(-np.pi, np.pi, circuit.num_parameters)
-    return circuit.assign_parameters(values)
+    return circuit.assign_parameters(angles(circuit))
 
 
 def live_device(chip: str) -> qcompile.Device:

@@ -1,7 +1,8 @@
 """Compilers compared: circuits x chips x {ours, Qiskit O2, Qiskit O3, O3 inside our region, pytket, QMAP}.
 
     python tests/benchmarks/compile_quality.py [--quick | --all] [--pairs 'u3cu3*@*' ...] [--chips ibm_fez ...]
-        [--efforts fast normal best] [--seeds 20] [--own-seeds 1] [--without qmap ...] [--no-special] [--json]
+        [--efforts fast normal best] [--seeds 20] [--own-seeds 1] [--without QMAP ...] [--no-special | --only-special]
+        [--limit 120] [--json]
 
 Everyone gets the same calibration, cut down to the live gates of the largest live component (compile_circuits.py),
 circuits bound to numbers, and one thread. Peers: compile_peers.py. Columns:
@@ -32,8 +33,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -48,46 +49,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 import qcompile
 from tests.benchmarks.compile_circuits import ALL, MODERATE, QUICK, SMALL, bound, live, live_device, needs_routing
 from tests.benchmarks.compile_peers import NAMES, Mapped, Peer, PeerError, qiskit_runs
+from tests.benchmarks.compile_rows import Pair, Row, print_header, print_pair, print_row, print_summary, summary
+from tests.benchmarks.compile_special import SPECIALS, SYMBOLIC, by_qiskit, special_row, symbolic_and_bound
 from tests.benchmarks.estimate_peers import esp as esp_factors
 from tests.benchmarks.estimate_truth import active_qubits, truth
 
 EFFORTS = ("fast", "normal", "best")
 EXACT = 7  # active qubits whose density matrix is simulated
 OTHERS = ("O2", "O3", "region", *NAMES)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One compiler on one pair; None: not known. Fields as the columns of the module's docstring."""
-
-    tool: str
-    esp: float | None = None
-    two_qubit: float | None = None
-    depth: float | None = None
-    state: float | None = None
-    exact: float | None = None
-    cpu: float | None = None
-    build: float | None = None
-    note: str = ""
-
-
-@dataclass
-class Pair:
-    """One circuit on one chip. routed: whether the circuit does not fit as it is."""
-
-    circuit: str
-    chip: str
-    qubits: int
-    routed: bool
-    rows: list[Row] = field(default_factory=list)
-
-    def __getitem__(self, tool: str) -> Row | None:
-        return next((r for r in self.rows if r.tool == tool and r.esp is not None), None)
-
-    @property
-    def counts(self) -> bool:
-        """Whether it belongs to the geometric means."""
-        return self.routed and 8 <= self.qubits <= 16
 
 
 def esp(circuit: QuantumCircuit, device: qcompile.Device) -> float:
@@ -205,87 +174,6 @@ def _both(tool: str, runs: Sequence[Mapped]) -> list[Row]:
     return [row(f"{tool} median", runs), row(f"{tool} best", runs, best=True)]
 
 
-# Figures.
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    positive = [v for v in values if v > 0]
-    return math.exp(sum(map(math.log, positive)) / len(positive)) if positive else None
-
-
-def ratios(pairs: Sequence[Pair], tool: str, peer: str, of: str) -> list[float]:
-    """`of` of one tool over that of another, on the pairs that count and have both."""
-    found = []
-    for pair in pairs:
-        a, b = pair[tool], pair[peer]
-        if pair.counts and a is not None and b is not None and getattr(b, of):
-            found.append(getattr(a, of) / getattr(b, of))
-    return found
-
-
-JUDGED = (
-    ("ESP over O3 median", "O3 median", "esp"),
-    ("ESP over O3 best", "O3 best", "esp"),
-    ("ESP over O3 best in region", "O3 in region best", "esp"),
-    ("ESP over O2 median", "O2 median", "esp"),
-    ("ESP over pytket", "pytket", "esp"),
-    ("ESP over QMAP", "QMAP", "esp"),
-    ("2q gates over O3 median", "O3 median", "two_qubit"),
-    ("2q depth over O3 median", "O3 median", "depth"),
-    ("state fidelity over O3 median", "O3 median", "state"),
-    ("CPU in O3 runs", "O3 median", "cpu"),
-)
-
-
-def summary(pairs: Sequence[Pair], efforts: Sequence[str]) -> dict[str, Any]:
-    """Geometric means by effort, how many pairs each is over, and the losses."""
-    means: dict[str, dict[str, float | None]] = {}
-    for effort in efforts:
-        means[effort] = {t: _mean(ratios(pairs, f"ours {effort}", peer, of)) for t, peer, of in JUDGED}
-    losses = {
-        effort: [
-            {"pair": f"{p.circuit}@{p.chip}", "ratio": a.esp / b.esp, "counts": p.counts}
-            for p in pairs
-            if (a := p[f"ours {effort}"]) and (b := p["O3 median"]) and a.esp < b.esp * (1 - 1e-9)
-        ]
-        for effort in efforts
-    }
-    return {"pairs": sum(p.counts for p in pairs), "means": means, "losses": losses}
-
-
-def _cell(value: float | None, form: str = ".4g") -> str:
-    return "" if value is None else format(value, form)
-
-
-def print_pair(console: Console, pair: Pair) -> None:
-    why = "" if pair.counts else ("  (fits as it is)" if not pair.routed else "  (not of 8 to 16 qubits)")
-    console.print(f"[bold]{pair.circuit} @ {pair.chip}[/bold]{why}", highlight=False)
-    for r in pair.rows:
-        cells = [
-            f"{r.tool:20}", f"{_cell(r.two_qubit):>7}", f"{_cell(r.depth):>7}", f"{_cell(r.esp):>10}",
-            f"{_cell(r.state, '.4f'):>8}", f"{_cell(r.exact, '.4f'):>8}", f"{_cell(r.cpu, '.3f'):>8}",
-            f"{_cell(r.build, '.3f'):>7}", r.note,
-        ]  # fmt: skip
-        console.print("  " + " ".join(cells), highlight=False, markup=False, soft_wrap=True)
-
-
-def print_header(console: Console) -> None:
-    names = (f"{'':20}", "     2q", "  depth", "       ESP", "   state", "   exact", "   CPU s", "  build")
-    console.print("  " + " ".join(names), style="bold")
-
-
-def print_summary(console: Console, found: dict[str, Any]) -> None:
-    console.print(f"\n[bold]Geometric means over {found['pairs']} pairs of 8 to 16 qubits that need routing[/bold]")
-    console.print(f"  {'ours':30}" + "".join(f"{e:>10}" for e in found["means"]))
-    for title, *_ in JUDGED:
-        cells = [found["means"][e][title] for e in found["means"]]
-        if any(c is not None for c in cells):
-            console.print(f"  {title:30}" + "".join(f"{_cell(c, '.3f'):>10}" for c in cells), highlight=False)
-    for effort, lost in found["losses"].items():
-        text = ", ".join(f"{x['pair']} {x['ratio']:.3f}" for x in sorted(lost, key=lambda x: x["ratio"])) or "none"
-        console.print(f"  below O3's median, {effort}: {text}", highlight=False, soft_wrap=True)
-
-
 def chosen(options: argparse.Namespace) -> list[str]:
     """Names of the pairs to measure."""
     given = QUICK if options.quick else (*ALL, *SMALL) if options.all else (*MODERATE, *SMALL)
@@ -295,6 +183,31 @@ def chosen(options: argparse.Namespace) -> list[str]:
         pool = dict.fromkeys((*given, *ALL, *MODERATE, *SMALL))
         given = tuple(dict.fromkeys([*exact, *(n for n in pool if any(fnmatch(n, p) for p in patterns))]))
     return [n for n in given if not options.chips or n.split("@")[1] in options.chips]
+
+
+def specials(console: Console, tell: Callable[[str], None], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Measures and prints symbolic circuits and single hard ones, one after another."""
+
+    def line(title: str, measured: Row, limit: float | None = None) -> dict[str, Any]:
+        note = "" if limit is None else f"should take {limit:g} s at most"
+        print_row(console, replace(measured, note=note))
+        return {"title": title, "limit": limit, **asdict(measured)}
+
+    for effort in options.efforts:
+        console.print(f"\n[bold]Parameters left open, ours {effort}[/bold]")
+        for name in SYMBOLIC:
+            tell(f"{name}: symbolic")
+            console.print(name.replace("@", " @ "), style="bold")
+            for kind, mapped in zip(("symbolic", "bound"), symbolic_and_bound(name, effort)):
+                yield line(name, row(f"{kind} {effort}", [mapped]))
+    console.print("\n[bold]Single circuits[/bold]")
+    for one in SPECIALS:
+        tell(one.title)
+        console.print(one.title, style="bold")
+        for effort in options.efforts:
+            yield line(one.title, row(f"ours {effort}", [special_row(one, effort)]), one.limit)
+        if "O3" not in options.without:
+            yield line(one.title, row("O3, one seed", [by_qiskit(one)]))
 
 
 def main() -> None:
@@ -309,34 +222,45 @@ def main() -> None:
     parser.add_argument("--own-seeds", type=int, default=1, help="of ours; medians are shown")
     parser.add_argument("--without", nargs="*", default=[], choices=OTHERS, help="compilers to leave out")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds for one circuit by pytket or QMAP")
+    parser.add_argument("--no-special", action="store_true", help="pairs alone; so with --quick, --pairs and --chips")
+    parser.add_argument("--only-special", action="store_true", help="no pairs")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     console = Console(width=160, quiet=options.json)
-    names = chosen(options)
-    bench, pairs = Bench(options), []
+    names = [] if options.only_special else chosen(options)
+    with_special = not (options.no_special or options.quick or options.pairs or options.chips)
+    bench, pairs, special = Bench(options), [], []
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn(),
         console=Console(stderr=True), transient=True,
     )  # fmt: skip
     print_header(console)
     stopped = False
-    try:
-        with bar:
-            task = bar.add_task("", total=len(names))
+    with bar:
+        task = bar.add_task("", total=len(names))
+        try:
             for name in names:
                 pairs.append(bench.pair(name))
                 bench.measure(pairs[-1], lambda step, of=name: bar.update(task, description=f"{of}: {step}"))
                 print_pair(console, pairs[-1])
                 bar.advance(task)
-    except KeyboardInterrupt:
-        stopped = True
-        console.print(f"Stopped in pair {len(pairs)} of {len(names)}.")
-    finally:
-        bench.close()
-    found = summary(pairs, options.efforts)
-    print_summary(console, found)
+        except KeyboardInterrupt:
+            stopped = True
+            console.print(f"Stopped in pair {len(pairs)} of {len(names)}.")
+        finally:
+            bench.close()
+        found = summary(pairs, options.efforts)
+        print_summary(console, found)
+        try:
+            if with_special and not stopped:
+                for entry in specials(console, lambda step: bar.update(task, description=step), options):
+                    special.append(entry)
+        except KeyboardInterrupt:
+            stopped = True
+            console.print("Stopped.")
     if options.json:
-        print(json.dumps({"pairs": [asdict(p) for p in pairs], "summary": found, "stopped": stopped}, indent=2))
+        document = {"pairs": [asdict(p) for p in pairs], "summary": found, "special": special, "stopped": stopped}
+        print(json.dumps(document, indent=2))
     sys.exit(130 if stopped else 0)
 
 

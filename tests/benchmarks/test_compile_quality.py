@@ -13,6 +13,8 @@ import qcompile
 from tests.benchmarks import compile_peers, compile_quality
 from tests.benchmarks.compile_circuits import ALL, FAMILIES, MODERATE, QUICK, SMALL, bound, live_device, needs_routing
 from tests.benchmarks.compile_peers import Peer, PeerError, qiskit_runs
+from tests.benchmarks.compile_rows import Pair, Row, summary
+from tests.benchmarks.compile_special import SPECIALS, Special, special_row, symbolic_and_bound
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
@@ -29,14 +31,14 @@ def test_unknown_circuits_are_refused(name):
         bound(name)
 
 
-def test_every_pair_is_of_a_known_family_and_fits_its_chip():
-    widths = {}
+def test_every_pair_is_of_a_known_family_and_chip():
+    stored = {stored.name for stored in qcompile.list_devices()}
     for name in (*ALL, *MODERATE, *QUICK, *SMALL):
         circuit, chip = name.split("@")
         family, qubits, _ = circuit.split("-")
         assert family in FAMILIES
-        widths.setdefault(chip, len(qcompile.load_device(chip).components[0]))
-        assert int(qubits) <= widths[chip]
+        assert chip in stored
+        assert int(qubits) <= 16  # the live component of guadalupe, the smallest
 
 
 def test_live_device_is_connected_and_has_no_dead_gate():
@@ -75,16 +77,16 @@ def test_medians_and_the_best_run_stand_in_the_row():
 def test_summary_is_geometric_and_names_losses():
     def pair(name, qubits, routed, mine, peer):
         rows = [
-            compile_quality.Row("ours fast", esp=mine, cpu=2.0),
-            compile_quality.Row("O3 median", esp=peer, cpu=1.0),
+            Row("ours fast", esp=mine, cpu=2.0),
+            Row("O3 median", esp=peer, cpu=1.0),
         ]
-        return compile_quality.Pair(name, "chip", qubits, routed, rows)
+        return Pair(name, "chip", qubits, routed, rows)
 
     pairs = [
         pair("a", 8, True, 0.8, 0.2), pair("b", 16, True, 0.1, 0.2), pair("small", 5, True, 0.1, 0.2),
         pair("fits", 8, False, 0.2, 0.2),
     ]  # fmt: skip
-    found = compile_quality.summary(pairs, ["fast"])
+    found = summary(pairs, ["fast"])
     assert found["pairs"] == 2
     assert found["means"]["fast"]["ESP over O3 median"] == pytest.approx(math.sqrt(4 * 0.5))
     assert found["means"]["fast"]["CPU in O3 runs"] == pytest.approx(2)
@@ -141,3 +143,17 @@ def test_quick_run_prints_one_document(monkeypatch, capsys):
     assert set(rows) == {"ours fast", "O2 median", "O3 median", "O3 best", "O3 in region median", "O3 in region best"}
     assert rows["ours fast"]["exact"] == pytest.approx(rows["ours fast"]["state"], abs=1e-6)
     assert all(0 < r["esp"] <= 1 and r["two_qubit"] >= 8 for r in rows.values())
+
+
+def test_symbolic_results_are_judged_bound():
+    left, numbers = symbolic_and_bound("qaoa-4-1@ibm_manila", "fast")
+    assert left.circuit.num_parameters == numbers.circuit.num_parameters == 0
+    values = [qcompile.estimate(m.circuit, m.device).state_fidelity for m in (left, numbers)]
+    assert min(values) > 0.5
+
+
+def test_special_circuits_take_the_fewest_seconds_of_their_repeats():
+    assert {s.name for s in SPECIALS} >= {"u3cu3-4-2", "rzzring-50-1", "su2circ-127-3", "qaoa-50-1"}
+    mapped = special_row(Special("u3cu3-4-1", "ibm_manila", symbolic=True), "fast", repeats=2)
+    assert mapped.cpu > 0
+    assert mapped.circuit.num_parameters == 0

@@ -21,7 +21,7 @@ TIERS = (
     ("calibration", "schema", "repairs", "prices", "vendors", "layout", "circuit", "ideal", "channels"),
     ("schedule",),
     ("values", "fidelity", "observables"),
-    ("native", "staleness", "losses", "hellinger", "linear"),
+    ("native", "staleness", "losses", "hellinger", "linear", "phase_polynomial"),
     ("estimate", "summary", "lowering", "commuting", "regions"),
     ("placement", "routing", "absorption", "synthesis"),
     ("compiled", "candidates", "cost", "expectation", "verify"),

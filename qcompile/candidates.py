@@ -19,6 +19,7 @@ from qcompile.estimate import Score, score
 from qcompile.fidelity.program import NativeStep
 from qcompile.layout import Layout
 from qcompile.lowering import merge_blocks
+from qcompile.native_form import checked_form
 from qcompile.placement.base import Placement
 from qcompile.placement.region import idle_rate
 from qcompile.placement.subgraph import edge_table, embeddings
@@ -157,7 +158,8 @@ def native_steps(
     """Native operations with their durations (s) and their angles at each draw."""
     steps = []
     for operation in native:
-        params = () if operation.original is not None else tuple(angle.values(slot_values) for angle in operation.angles)
+        angles = operation.angles if operation.original is None else ()
+        params = tuple([angle.values(slot_values) for angle in angles])
         if operation.name == "barrier":
             duration = 0.0
         elif operation.name == "delay" and operation.original is not None:
@@ -182,7 +184,7 @@ def relocations(problem: Problem, candidate: Candidate, seed: int) -> list[tuple
     column = {p: i for i, p in enumerate(nodes)}
     prices = np.zeros(len(found))
     table = -np.log1p(-np.minimum(edge_table(device, "error"), 1 - 1e-9))
-    one_qubit, waiting = _loads(candidate.steps)
+    one_qubit, waiting = _loads(candidate.steps, checked_form(device).pulses)
     pulses: dict[tuple[int, int], int] = {}
     for operation in plan.operations:
         if operation.name == "cx":
@@ -191,9 +193,9 @@ def relocations(problem: Problem, candidate: Candidate, seed: int) -> list[tuple
     for (a, b), count in pulses.items():
         prices += count * table[found[:, column[a]], found[:, column[b]]]
     idle = np.array([idle_rate(device, q) for q in range(device.num_qubits)])
-    sx = np.array([_one_qubit_loss(device, q) for q in range(device.num_qubits)])
+    pulse = np.array([_one_qubit_loss(device, q) for q in range(device.num_qubits)])
     for p, i in column.items():
-        prices += waiting.get(p, 0.0) * idle[found[:, i]] + one_qubit.get(p, 0) * sx[found[:, i]]
+        prices += waiting.get(p, 0.0) * idle[found[:, i]] + one_qubit.get(p, 0) * pulse[found[:, i]]
     readout = np.array([-math.log1p(-min(r.error, 0.999)) if (r := q.readout) else 0.0 for q in device.qubits])
     for v in problem.measured:
         prices += _READOUT_WEIGHT * readout[found[:, column[plan.final_layout.physical[v]]]]
@@ -202,15 +204,15 @@ def relocations(problem: Problem, candidate: Candidate, seed: int) -> list[tuple
 
 
 def _one_qubit_loss(device: Device, qubit: int) -> float:
-    gate = device.gates.get(("sx", (qubit,)))
+    gate = device.gates.get((checked_form(device).pulse, (qubit,)))
     return -math.log1p(-min(gate.error, 0.999)) if gate is not None and gate.error is not None else 0.0
 
 
-def _loads(steps: Sequence[NativeStep]) -> tuple[dict[int, int], dict[int, float]]:
-    """One-qubit pulses of each qubit, and its waiting time in s."""
+def _loads(steps: Sequence[NativeStep], names: tuple[str, ...]) -> tuple[dict[int, int], dict[int, float]]:
+    """One-qubit pulses (gates of some names) of each qubit, and its waiting time in s."""
     pulses: dict[int, int] = {}
     for step in steps:
-        if step.name in ("sx", "x"):
+        if step.name in names:
             pulses[step.qubits[0]] = pulses.get(step.qubits[0], 0) + 1
     held = Held.of([s.qubits for s in steps], [s.name for s in steps])
     durations = np.array([s.duration for s in steps])

@@ -38,7 +38,7 @@ from qcompile.lowering import cancel_pairs, lower
 from qcompile.placement import region, sabre, subgraph, trivial
 from qcompile.placement.base import Placement
 from qcompile.schedule import with_delays_in_seconds
-from qcompile.synthesis import check_native_gates, to_circuit
+from qcompile.synthesis import check_native_gates, dropped_frames, to_circuit
 from qcompile.values import Values, checked_seed, parameter_draws
 from qcompile.verify import assert_executable
 
@@ -89,10 +89,11 @@ def compile(
 
     plan = best.plan
     compiled = to_circuit(best.native, lowered, device.num_qubits)
+    frames = dropped_frames(best.native, lowered)
     set_qiskit_layout(compiled, original, plan.layout, plan.moves)
     assert_executable(compiled, device)
     estimate = complete(compiled, device, best.steps, plan.final_layout.physical, swaps=plan.swaps)
-    return CompiledCircuit(compiled, plan.layout, plan.final_layout, estimate, device)
+    return CompiledCircuit(compiled, plan.layout, plan.final_layout, estimate, device, frames)
 
 
 def _round(problem: Problem, seed: int, number: int, breadth: int) -> Candidate:

@@ -24,7 +24,7 @@ from qcompile.errors import InputError
 from qcompile.estimate import complete
 from qcompile.lowering import lower
 from qcompile.schedule import with_delays_in_seconds
-from qcompile.synthesis import check_native_gates, to_circuit
+from qcompile.synthesis import check_native_gates, dropped_frames, to_circuit
 from qcompile.units import SWAP
 from qcompile.values import Values, checked_seed, parameter_draws
 from qcompile.verify import assert_executable
@@ -76,7 +76,8 @@ def compile(
     assert_executable(compiled, device)
     places = plan.final_layout.physical
     estimate = complete(compiled, device, best.steps, places, swaps=plan.swaps)
-    return CompiledCircuit(compiled, plan.initial_layout, plan.final_layout, estimate, device)
+    frames = dropped_frames(best.native, lowered)
+    return CompiledCircuit(compiled, plan.initial_layout, plan.final_layout, estimate, device, frames)
 
 
 def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:

@@ -18,11 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter
 
-from qcompile.device import Device
-from qcompile.errors import CalibrationError
 from qcompile.ideal import gate_matrix
 from qcompile.lowering import Angle
-from qcompile.native_form import NativeForm, native_form
+from qcompile.native_form import NativeForm
 
 Matrix = tuple[complex, complex, complex, complex]
 """A 2x2 unitary, row by row; plain numbers, which for one qubit are faster than arrays and can be a cache's key."""
@@ -49,17 +47,6 @@ class _Turn(NamedTuple):
 
     theta: Angle
     phi: Angle
-
-
-def checked_form(device: Device) -> NativeForm:
-    """The native form of a device. Raises: CalibrationError: circuits cannot be built from its one-qubit gates."""
-    form = native_form(device.native_gates)
-    if form is None:
-        raise CalibrationError(
-            f"{device.name}: native one-qubit gates {device.native_gates.one_qubit}. Expected rz and sx, or r, or u, "
-            "or u3, from which circuits are built here."
-        )
-    return form
 
 
 class Wires:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import CircuitInstruction, Gate
+from qiskit.circuit import CircuitInstruction, Gate, ParameterExpression
 from qiskit.circuit.library import (
     CXGate,
     PhaseGate,
@@ -34,9 +34,9 @@ from qcompile.device import ENTANGLING, Device, GateKey
 from qcompile.errors import CalibrationError
 from qcompile.ideal import standard_gates
 from qcompile.lowering import Angle, Lowered
-from qcompile.pulses import H, Matrix, Wires, as_matrix, checked_form
+from qcompile.native_form import checked_form
+from qcompile.pulses import H, Matrix, Wires, as_matrix
 from qcompile.units import SWAP, Templates, Unit
-
 
 _Pair = tuple[Matrix | None, Matrix | None]
 
@@ -270,3 +270,18 @@ def to_circuit(operations: Sequence[NativeOperation], lowered: Lowered, num_qubi
 def _gate(name: str, angles: Sequence[Any]) -> Gate:
     kind = _NATIVE_TO_GATE.get(name)
     return standard_gates()[name].copy() if kind is None else kind(*angles)
+
+
+def dropped_frames(
+    operations: Sequence[NativeOperation], lowered: Lowered
+) -> tuple[tuple[int, int, float | ParameterExpression], ...]:
+    """(physical qubit, k, angle) of the Z rotation dropped in front of the k-th measurement or reset of a qubit."""
+    ends: dict[int, int] = {}
+    found = []
+    for operation in operations:
+        if operation.name in ("measure", "reset"):
+            qubit = operation.qubits[0]
+            if operation.angles:
+                found.append((qubit, ends.get(qubit, 0), lowered.expression(operation.angles[0])))
+            ends[qubit] = ends.get(qubit, 0) + 1
+    return tuple(found)

@@ -17,20 +17,21 @@ from qcompile.device import Device
 from qcompile.estimate import Score, score
 from qcompile.fidelity.program import NativeStep
 from qcompile.layout import Layout
-from qcompile.placement.subgraph import embeddings
+from qcompile.placement.subgraph import cheapest, live_couplings
 from qcompile.routing.arrays import Blocks, Chip, block_arrays, chip_arrays
+from qcompile.routing.beam import View
 from qcompile.routing.kernels import route
+from qcompile.routing.prefix import route_nearly_fitting
 from qcompile.routing.search import search
 from qcompile.schedule import Held, delay_seconds, find_windows, start_times
 from qcompile.synthesis import FinalMeasurement, NativeOperation, synthesize
-from qcompile.units import Templates, Unit, read_units
+from qcompile.units import SWAP, Templates, Unit, read_units
 
 import os
 LAM = float(os.environ.get('LAM', 0))
 READOUT_WEIGHT = float(os.environ.get('RO', 0.3))
 """Of log readout beside log state fidelity: gains 2 % ESP for 0.4 % of state fidelity."""
 
-_EMBEDDINGS = 2000  # places looked at for one routed circuit
 _STATE_WORK = 2**18  # amplitudes x two-qubit gates x draws up to which candidates are judged by a statevector: 2 ms
 _PASSES = 2  # forward passes of a trial
 _WAITING = 1e-6  # s; what a qubit waits, to the placement that grows layouts
@@ -83,6 +84,12 @@ class Problem:
         circuit = self.variants[0].circuit
         passes = 2 * max(circuit.two_qubit_price, 1) * len(self.slot_values)  # as many again for SWAPs
         return "marginals" if 2**circuit.num_qubits * passes <= _STATE_WORK else "cluster"
+
+    @cached_property
+    def coupler_prices(self) -> NDArray[np.float64]:
+        """[qubit, qubit] -log survival of one CX with the pulses around it; infinite where there is no coupler."""
+        edge = self.chip.edge
+        return np.where(edge >= 0, self.chip.gate[edge], np.inf)
 
     @cached_property
     def chip(self) -> Chip:
@@ -205,8 +212,7 @@ def planned(problem: Problem, trial: Trial) -> Plan:
     used = route(variant.forward, problem.chip, trial.layout, trial.knobs, random, room, items, position)[1]
     start = tuple(trial.layout.tolist())
     units, ends = read_units(circuit, items[:used], start)
-    swaps = sum(entry < 0 for entries, _ in units for entry in entries)
-    return Plan(variant, tuple(units), start, tuple(ends), swaps)
+    return Plan(variant, tuple(units), start, tuple(ends), _swaps(units))
 
 
 def evaluate(problem: Problem, plan: Plan) -> Candidate:
@@ -239,33 +245,65 @@ def native_steps(
     return steps
 
 
-def relocations(problem: Problem, candidate: Candidate, seed: int, count: int) -> list[tuple[float, Plan]]:
-    """The cheapest other places of a plan, each with its price: -log of gate, idle and readout survival.
+def embedded(problem: Problem, variant: Variant, count: int, seed: int) -> list[tuple[int, ...]]:
+    """Layouts that need no SWAP, cheapest first; none where the interactions do not fit the couplers."""
+    circuit = variant.circuit
+    pattern: nx.Graph[int] = nx.Graph()
+    pattern.add_nodes_from(range(circuit.num_qubits))
+    loads = np.zeros((circuit.num_qubits, circuit.num_qubits))
+    for (a, b), price in circuit.interactions.items():
+        pattern.add_edge(a, b)
+        loads[a, b] = loads[b, a] = price
+    read = np.array([variant.forward.read[w] for w in range(circuit.num_qubits)])
+    vertices = read[:, None] * problem.chip.readout[None, :] + _WAITING * problem.chip.idle[None, :]
+    found = cheapest(pattern, problem.device, vertices, loads, problem.coupler_prices, limit=count, seed=seed)
+    return [tuple(row) for row in found.rows.tolist()]
 
-    The price is a first-order sum over couplers and qubits, so thousands of places are compared at once; the caller
-    estimates the best few in full.
-    """
-    plan, device, chip = candidate.plan, problem.device, problem.chip
+
+def nearly_fitting(problem: Problem, variant: Variant, seed: int, limit: int) -> Plan | None:
+    """The plan of a circuit that fits the couplers but for a few SWAPs, `limit` at most; None if it is not of that kind."""
+    circuit = variant.circuit
+    if any(node.fence is not None for node in circuit.nodes) or circuit.one_qubit_only:
+        return None
+    qubits, chip = live_couplings(problem.device)
+    wires, stages = np.array([node.wires for node in circuit.nodes]).T, np.array(circuit.stages).T
+    view = View(circuit.num_qubits, wires[0].copy(), wires[1].copy(), stages[0].copy(), stages[1].copy())
+    found = route_nearly_fitting(view, chip, seed=seed, limit=limit)
+    if found is None:
+        return None
+    items = found.items.copy()
+    items[:, 1:] = qubits[items[:, 1:]]
+    layout = tuple(qubits[found.layout].tolist())
+    units, ends = read_units(circuit, items, layout)
+    return Plan(variant, tuple(units), layout, tuple(ends), _swaps(units))
+
+
+def _swaps(units: Sequence[Unit]) -> int:
+    return sum(entries.count(SWAP) for entries, _ in units)
+
+
+def relocations(problem: Problem, candidate: Candidate, seed: int, count: int) -> list[Plan]:
+    """The cheapest other places of a plan, by a first-order sum over couplers and qubits: gates, waiting, readout."""
+    plan, chip = candidate.plan, problem.chip
     nodes = sorted(plan.couplings)
-    found = embeddings(plan.couplings, device, limit=_EMBEDDINGS, seed=seed)
-    if not len(found):
-        return []
     column = {p: i for i, p in enumerate(nodes)}
-    price = np.zeros(len(found))
-    pulses: dict[tuple[int, int], int] = {}
+    loads = np.zeros((len(nodes), len(nodes)))
     for entries, qubits in plan.units:
         if len(qubits) == 2:
-            count_cx = sum(code < 0 for code in plan.variant.templates.codes(entries))
-            pulses[qubits[0], qubits[1]] = pulses.get((qubits[0], qubits[1]), 0) + count_cx
-    for (a, b), number in pulses.items():
-        price += number * chip.gate[chip.edge[found[:, column[a]], found[:, column[b]]]]
+            a, b = column[qubits[0]], column[qubits[1]]
+            loads[a, b] += sum(code < 0 for code in plan.variant.templates.codes(entries))
+    loads += loads.T
+    vertices = np.zeros((len(nodes), problem.device.num_qubits))
     for p, waiting in _waits(candidate.steps).items():
         if p in column:
-            price += waiting * chip.idle[found[:, column[p]]]
+            vertices[column[p]] += waiting * chip.idle
     for v in problem.measured:
-        price += chip.readout[found[:, column[plan.final_layout.physical[v]]]]
-    chosen = np.argsort(price, kind="stable")[:count]
-    return [(float(price[k]), plan.on({p: int(found[k, i]) for p, i in column.items()})) for k in chosen]
+        vertices[column[plan.final_layout.physical[v]]] += chip.readout
+    found = cheapest(
+        plan.couplings, problem.device, vertices, loads, problem.coupler_prices, limit=count + 1, seed=seed
+    )
+    moved = [plan.on(dict(zip(nodes, row))) for row in found.rows.tolist() if row != nodes]
+    return moved[:count]
 
 
 def _waits(steps: Sequence[NativeStep]) -> dict[int, float]:

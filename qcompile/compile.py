@@ -7,8 +7,26 @@ number of rounds only, so a dearer one is never worse.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+
 from qcompile.blocks import read_blocks
-from qcompile.candidates import Candidate, Plan, Problem, Trial, Variant, best_of, evaluate, planned, relocations, trials
+from qcompile.candidates import (
+    Candidate,
+    Plan,
+    Problem,
+    Trial,
+    Variant,
+    best_of,
+    embedded,
+    evaluate,
+    nearly_fitting,
+    planned,
+    relocations,
+    trials,
+)
 from qcompile.circuit import (
     CircuitLike,
     check_device,
@@ -23,6 +41,7 @@ from qcompile.device import Device
 from qcompile.errors import InputError
 from qcompile.estimate import complete
 from qcompile.lowering import lower
+from qcompile.regions import alternatives
 from qcompile.schedule import with_delays_in_seconds
 from qcompile.synthesis import check_native_gates, dropped_frames, to_circuit
 from qcompile.units import SWAP
@@ -34,7 +53,8 @@ ROUNDS = {"fast": 1, "normal": 2, "best": 4}
 
 _WORK = (1_000_000, 10_000_000, 60_000_000, 200_000_000)  # of the router, by round: 5 ns each
 _ESTIMATED = (1, 5, 12, 24)  # plans that are synthesized and estimated, by round
-_MOVED = (0, 4, 12, 24)  # of those, other places that are estimated
+_MOVED = (0, 4, 12, 24)  # other places of the best one that are estimated, by round
+_EMBEDDED = 3  # layouts without SWAPs that are tried
 
 
 def compile(
@@ -66,7 +86,7 @@ def compile(
     draws = parameter_draws(lowered.parameters, values, seed, original.name)
     body, final = without_final_measurements(lowered.circuit)
     measured = tuple(v for v, _ in final) or tuple(range(body.num_qubits))
-    variants = (Variant(read_blocks(body, lowered.slots), measured),)
+    variants = _variants(body, lowered.slots, measured)
     problem = Problem(variants, lowered.slot_values(draws), device, measured, tuple(final))
     best = best_of(_candidates(problem, seed, ROUNDS[effort]))
 
@@ -80,23 +100,37 @@ def compile(
     return CompiledCircuit(compiled, plan.initial_layout, plan.final_layout, estimate, device, frames)
 
 
+def _variants(
+    body: QuantumCircuit, slots: dict[Parameter, int], measured: tuple[int, ...]
+) -> tuple[Variant, ...]:
+    """The circuit as it is written, and rewritten with fewer CX where that saves many."""
+    found = [Variant(read_blocks(body, slots), measured)]
+    for rewriting in alternatives(body):
+        blocks = read_blocks(rewriting.circuit, slots)
+        ends = tuple(blocks.output_wire[w] for w in rewriting.ends)
+        found.append(Variant(replace(blocks, output_wire=ends), measured))
+    return tuple(found)
+
+
 def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
     """The estimated plans of some rounds; the first ones are the same whatever follows them."""
-    region = sorted(problem.device.components[0])
-    trivial = region[: problem.variants[0].circuit.num_qubits]
+    trivial = tuple(sorted(problem.device.components[0])[: problem.variants[0].circuit.num_qubits])
+    given = [[trivial, *embedded(problem, variant, _EMBEDDED, seed)] for variant in problem.variants]
     found: list[Candidate] = []
-    given = [trivial]
     for number in range(rounds):
         pool: list[Trial] = []
         for k, variant in enumerate(problem.variants):
             work = _WORK[number] // len(problem.variants)
-            pool += trials(problem, variant, given, work, 1000 * seed + 10 * number + k)
+            pool += trials(problem, variant, given[k], work, 1000 * seed + 10 * number + k)
         pool.sort(key=lambda trial: trial.price)
         found += [evaluate(problem, planned(problem, trial)) for trial in pool[: _ESTIMATED[number]]]
+        if number == 0:
+            plans = [nearly_fitting(problem, variant, seed, limit=10**6) for variant in problem.variants]
+            found += [evaluate(problem, plan) for plan in plans if plan is not None]
         if _MOVED[number]:
             moved = relocations(problem, best_of(found), seed + number, _MOVED[number])
-            found += [evaluate(problem, plan) for _, plan in moved]
-        given = [trial.layout.tolist() for trial in pool[:4]] + [list(best_of(found).plan.layout)]
+            found += [evaluate(problem, plan) for plan in moved]
+        given = [[tuple(t.layout.tolist()) for t in pool if t.variant is v][:4] for v in problem.variants]
     return found
 
 

@@ -6,30 +6,16 @@ embed costs little. The same search moves a routed circuit to other regions of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit
 
 from qcompile.device import Device
-from qcompile.layout import Layout
-from qcompile.placement.base import Placement, interaction_graph
 from qcompile.placement.couplings import Couplings, couplings
 from qcompile.placement.embedding import Found, Prices, find
 
-_PROPOSALS = 3
-
-
-def place(circuit: QuantumCircuit, device: Device, seed: int) -> Iterator[Placement]:
-    """Up to three embeddings of the interaction graph into the largest live region, lowest coupler errors first."""
-    pattern = interaction_graph(circuit)
-    vertex_prices = np.zeros((circuit.num_qubits, device.num_qubits))
-    loads = nx.to_numpy_array(pattern, sorted(pattern), weight="count")
-    for row in cheapest(pattern, device, vertex_prices, loads, limit=_PROPOSALS, seed=seed).rows:
-        yield Placement(Layout(tuple(int(p) for p in row)), device.components[0])
 
 
 @lru_cache(maxsize=64)
@@ -49,7 +35,7 @@ def embeddings(pattern: nx.Graph[int], device: Device, *, limit: int, seed: int)
         limit: most embeddings to return.
     Returns: [embedding, node of the pattern in ascending order] physical qubits; empty where none was found.
     """
-    return _embedded(pattern, device, limit, seed, None, None).rows
+    return _embedded(pattern, device, limit, seed, None, None, None).rows
 
 
 def cheapest(
@@ -57,6 +43,7 @@ def cheapest(
     device: Device,
     vertex_prices: NDArray[np.float64],
     loads: NDArray[np.float64],
+    coupler_prices: NDArray[np.float64],
     *,
     limit: int,
     seed: int,
@@ -66,10 +53,11 @@ def cheapest(
     Args:
         pattern: any graph; isolated nodes take free qubits, the cheaper ones first, and do not count as to be optimal.
         vertex_prices: [node of the pattern in ascending order, physical qubit], not negative.
-        loads: [node, node], symmetric: how often -log(1 - error) of the coupler under a pattern's edge is paid.
+        loads: [node, node], symmetric: how often the price of the coupler under a pattern's edge is paid.
+        coupler_prices: [physical qubit, physical qubit], symmetric, not negative; infinite where there is no coupler.
     Returns: rows [embedding, node] of physical qubits, the cheapest first, with the prices of all nodes.
     """
-    return _embedded(pattern, device, limit, seed, vertex_prices, loads)
+    return _embedded(pattern, device, limit, seed, vertex_prices, loads, coupler_prices)
 
 
 def _embedded(
@@ -79,6 +67,7 @@ def _embedded(
     seed: int,
     vertex_prices: NDArray[np.float64] | None,
     loads: NDArray[np.float64] | None,
+    coupler_prices: NDArray[np.float64] | None,
 ) -> Found:
     qubits, host = live_couplings(device)
     nodes = sorted(pattern)
@@ -91,9 +80,8 @@ def _embedded(
     position = {v: i for i, v in enumerate(joined)}
     graph = couplings(len(joined), [(position[a], position[b]) for a, b in pattern.edges])
     prices = None
-    if vertex_prices is not None and loads is not None:
-        errors = np.minimum(edge_table(device, "error")[np.ix_(qubits, qubits)], 1 - 1e-9)
-        coupler = np.where(np.isnan(errors), np.inf, -np.log1p(-errors))
+    if vertex_prices is not None and loads is not None and coupler_prices is not None:
+        coupler = coupler_prices[np.ix_(qubits, qubits)]
         prices = Prices(vertex_prices[np.ix_(here, qubits)], loads[np.ix_(here, here)], coupler)
     found = find(graph, host, limit=limit, seed=seed, prices=prices) if joined else _one_empty(limit)
     if not len(found.rows):
@@ -116,11 +104,3 @@ def _embedded(
 def _one_empty(limit: int) -> Found:
     """The one embedding of a graph without vertices."""
     return Found(np.empty((min(limit, 1), 0), np.int64), np.zeros(min(limit, 1)), True)
-
-
-def edge_table(device: Device, attribute: str) -> NDArray[np.float64]:
-    """[qubit, qubit] table of a live coupler's `error` or `duration`; NaN where there is none."""
-    table = np.full((device.num_qubits, device.num_qubits), np.nan)
-    for a, b in device.graph.edges:
-        table[a, b] = table[b, a] = device.graph.edges[a, b][attribute]
-    return table

@@ -22,7 +22,7 @@ TIERS = (
     ("schedule",),
     ("values", "fidelity", "observables"),
     ("native", "staleness", "losses", "hellinger", "linear", "phase_polynomial"),
-    ("estimate", "summary", "lowering", "commuting", "regions"),
+    ("estimate", "summary", "lowering", "cancellation", "commuting", "regions"),
     ("placement", "routing", "absorption", "synthesis"),
     ("compiled", "candidates", "cost", "expectation", "verify"),
     ("compile",),

@@ -22,7 +22,7 @@ TIERS = (
     ("schedule",),
     ("values", "fidelity", "observables"),
     ("native", "staleness", "losses", "hellinger", "linear", "phase_polynomial"),
-    ("estimate", "summary", "lowering", "regions"),
+    ("estimate", "summary", "lowering", "cancellation", "regions"),
     ("pulses",),
     ("block_kernels", "blocks", "units"),
     ("placement", "routing", "synthesis"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from qiskit import QuantumCircuit, QuantumRegister
+from qiskit.circuit import ParameterExpression
 from qiskit.transpiler import Layout as QiskitLayout
 from qiskit.transpiler import TranspileLayout
 
@@ -29,6 +30,8 @@ class CompiledCircuit:
         final_layout: where each virtual qubit ends, after the SWAPs.
         estimate: from the device's calibration.
         device: the snapshot that it was compiled for.
+        frames: (physical qubit, k, Z rotation in rad, maybe symbolic) that was dropped in front of the k-th measurement
+            or reset of that qubit, where nothing can see it; only chips that keep Z rotations in software have any.
     """
 
     circuit: QuantumCircuit
@@ -36,6 +39,7 @@ class CompiledCircuit:
     final_layout: Layout
     estimate: Estimate
     device: Device
+    frames: tuple[tuple[int, int, float | ParameterExpression], ...] = ()
 
     @cached_property
     def active_qubits(self) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ number of rounds only, so a dearer one is never worse.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from qcompile.candidates import (
     ESTIMATED,
@@ -30,7 +31,7 @@ from qcompile.circuit import (
     written_out,
 )
 from qcompile.commuting import has_freedom, reordered
-from qcompile.compiled import CompiledCircuit, set_qiskit_layout
+from qcompile.compiled import CompiledCircuit, on_demand, set_qiskit_layout
 from qcompile.device import Device
 from qcompile.errors import InputError
 from qcompile.estimate import complete
@@ -91,8 +92,10 @@ def compile(
     compiled = to_circuit(best.native, lowered, device.num_qubits)
     set_qiskit_layout(compiled, original, plan.layout, plan.moves)
     assert_executable(compiled, device)
-    estimate = complete(compiled, device, best.steps, plan.final_layout.physical, swaps=plan.swaps)
-    return CompiledCircuit(compiled, plan.layout, plan.final_layout, estimate, device)
+    estimate = on_demand(
+        partial(complete, compiled.copy(), device, best.steps, plan.final_layout.physical, swaps=plan.swaps)
+    )
+    return CompiledCircuit(compiled, plan.layout, plan.final_layout, estimate, device, lowered.parameters)
 
 
 def _round(problem: Problem, seed: int, number: int, breadth: int) -> Candidate:

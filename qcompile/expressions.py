@@ -66,7 +66,6 @@ class Atom(NamedTuple):
 
 _FUNCTIONS = {"SIN": "sin", "COS": "cos", "TAN": "tan", "ASIN": "asin", "ACOS": "acos", "ATAN": "atan", "EXP": "exp",
               "LOG": "log", "ABS": "abs", "SIGN": "sign"}  # fmt: skip
-_NUMPY_NAMES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
 _REVERSED = {"RSUB": "SUB", "RDIV": "DIV", "RPOW": "POW"}
 _PROBES = (0.4, -1.0, 12.0)  # scales of the points where a reading is compared with Qiskit's own value
 
@@ -211,7 +210,7 @@ def evaluated(atom: Atom, columns: Sequence[Any], module: Any) -> Any:
 
 
 def _call(module: Any, name: str, argument: Any) -> Any:
-    return getattr(module, _NUMPY_NAMES.get(name, name))(argument)
+    return getattr(module, name)(argument)
 
 
 def _bound(expression: ParameterExpression, point: Mapping[Parameter, float]) -> float:

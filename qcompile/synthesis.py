@@ -176,7 +176,6 @@ _DIAGONAL = {"cz": (True, True), "cx": (True, False), "cy": (True, False), "ch":
 """Native gates that commute with Z rotations of a qubit."""
 
 
-
 @lru_cache(maxsize=65536)
 def cheapest_native(device: Device, control: int, target: int) -> GateKey:
     """The live native gate that makes a CX at the lowest price: its own infidelity and the pulses around it.

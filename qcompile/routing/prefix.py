@@ -23,7 +23,8 @@ ATTEMPTS = 18
 _FULL_SPAN = 0.5  # blocks of a span for each qubit from which the failure of an attempt says little
 _TOLERANCE = 4  # times the SWAPs that long spans call for, and as many besides: more are not worth a search
 _GIVE_UP, _LOOK, _PATIENCE = 2, 4, 9  # attempts without a gain; the same with long spans; and where layouts fit, too
-_FITS = 0.8  # share of a span's pairs that a layout must have on couplers to be worth a beam
+_CLOSE = 1.25  # times the SWAPs that spans call for: so few leave little to gain
+_FITS = 0.88  # share of a span's pairs that a layout must have on couplers to be worth a beam
 
 
 def route_nearly_fitting(
@@ -67,7 +68,8 @@ def route_nearly_fitting(
                 start = final_layout(best) if again else best.layout
                 best = _better(views, chip, again, 0, start[None, :], best, most, width)
         enough = best is not None and best.swaps <= called
-        bearing = (_PATIENCE if promising else _LOOK) if patient else _GIVE_UP
+        close = best is not None and best.swaps <= _CLOSE * called + 1
+        bearing = (_PATIENCE if promising else _LOOK) if patient and not close else _GIVE_UP
         if enough or idle >= bearing:
             break
     return best

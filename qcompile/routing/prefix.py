@@ -24,7 +24,7 @@ _FULL_SPAN = 0.5  # blocks of a span for each qubit from which the failure of an
 _TOLERANCE = 4  # times the SWAPs that long spans call for, and as many besides: more are not worth a search
 _GIVE_UP, _LOOK, _PATIENCE = 2, 4, 9  # attempts without a gain; the same with long spans; and where layouts fit, too
 _CLOSE = 1.25  # times the SWAPs that spans call for: so few leave little to gain
-_FITS = 0.88  # share of a span's pairs that a layout must have on couplers to be worth a beam
+_FITS = 0.8  # share of a span's pairs that a layout must have on couplers to be worth a beam
 
 
 def route_nearly_fitting(

@@ -21,7 +21,7 @@ TIERS = (
     ("calibration", "schema", "repairs", "prices", "vendors", "layout", "circuit", "ideal", "channels"),
     ("schedule",),
     ("values", "fidelity", "observables"),
-    ("native", "staleness", "losses", "hellinger", "linear", "phase_polynomial"),
+    ("native", "staleness", "losses", "hellinger", "linear", "line_order", "phase_polynomial"),
     ("estimate", "summary", "lowering", "cancellation", "commuting", "regions"),
     ("placement", "routing", "absorption", "synthesis"),
     ("compiled", "candidates", "cost", "expectation", "verify"),

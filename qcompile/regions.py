@@ -124,8 +124,8 @@ def with_fewer_cx(region: Region) -> list[tuple[int, int]] | None:
     return synthesize_linear(rows, region.pairs, fewer_than=len(region.pairs))
 
 
-_CX_A_PARITY = 3.2
-"""Most CX that a network may take for each parity: a ZZ rotation with a SWAP takes 3."""
+_CX_A_PARITY = 4.5
+"""Most CX that a network may take for each parity: a ZZ rotation takes 2, with a SWAP 3, and SWAPs alone 3 more."""
 
 
 def on_a_line(region: Region, reversing: bool, before: Network | None) -> Network | None:
@@ -170,7 +170,8 @@ def alternatives(circuit: QuantumCircuit) -> list[Rewriting]:
 
     Linear regions with at least `LEAST_SAVED` fewer CX: they save gates, not SWAPs, and a CX between qubits that never
     met before may cost more than it saves. Regions with ZZ rotations on most pairs as networks along a line, which
-    need no SWAPs on any chip with a path of so many qubits, in a short form and in one that reverses the line.
+    need no SWAPs on any chip with a path of so many qubits: in a short form, and where that leaves the wires in
+    disorder, in one that reverses the line.
 
     Args:
         circuit: one-qubit gates, cx, swap, measure, reset, delay, barrier; parameters may be symbolic.
@@ -178,11 +179,15 @@ def alternatives(circuit: QuantumCircuit) -> list[Rewriting]:
     """
     gathered = layers(circuit)
     found = []
-    short, before, after, lines = _rewritten(circuit, gathered, None)
+    fewer, before, after, lines = _rewritten(circuit, gathered, None)
     if before - after >= LEAST_SAVED * before > 0:
+        found.append(fewer)
+    if lines:
+        short, *_ = _rewritten(circuit, gathered, False)
         found.append(short)
-    for reversing in (False, True) if lines else ():
-        found.append(_rewritten(circuit, gathered, reversing)[0])
+        if short.ends != tuple(range(circuit.num_qubits)):
+            reversing, *_, used = _rewritten(circuit, gathered, True)
+            found += [reversing] if used else []
     return found
 
 

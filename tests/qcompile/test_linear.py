@@ -227,17 +227,24 @@ def test_dense_zz_rotations_are_laid_along_a_line(n: int, seed: int, rounds: int
     values = {p: float(rng.uniform(-3, 3)) for p in lowered.parameters}
     for other, ends in ((f.circuit, f.ends) for f in found):
         assert carried_back(marked(other, values), ends).equiv(marked(lowered, values), atol=1e-7)
-    assert len(found) == 2 or density < 1
+    assert found or density < 1
 
 
 @pytest.mark.parametrize(("n", "most"), [(8, 106), (10, 172), (12, 254), (16, 466)])
 def test_a_full_zz_feature_map_takes_few_cx_between_neighbours(n: int, most: int) -> None:
     circuit = lower(zz_feature_map(n, reps=2, entanglement="full")).circuit
-    short, reversing = regions.alternatives(circuit)
-    assert cx_count(short.circuit) <= most
-    assert cx_count(short.circuit) < cx_count(reversing.circuit) < 3 * n * (n - 1)  # two SWAP networks
-    assert short.ends == reversing.ends == tuple(range(n))  # there and back
-    for other in (short.circuit, reversing.circuit):
-        assert {abs(a - b) for a, b in cx_pairs(other)} == {1}
-        assert other.num_qubits == n
-        assert other.num_parameters == circuit.num_parameters
+    (short,) = regions.alternatives(circuit)
+    assert cx_count(short.circuit) <= most < 3 * n * (n - 1)  # two SWAP networks
+    assert short.ends == tuple(range(n))  # there and back
+    assert {abs(a - b) for a, b in cx_pairs(short.circuit)} == {1}
+    assert short.circuit.num_parameters == circuit.num_parameters
+
+
+def test_an_ansatz_after_a_feature_map_stays_on_the_reversed_line() -> None:
+    circuit = zz_feature_map(7, reps=1, entanglement="full").compose(real_amplitudes(7, entanglement="full", reps=1))
+    *_, short, reversing = regions.alternatives(lower(circuit).circuit)
+    assert reversing.ends == tuple(range(7))[::-1] != short.ends
+    assert (
+        {abs(a - b) for a, b in cx_pairs(reversing.circuit)} == {1} != {abs(a - b) for a, b in cx_pairs(short.circuit)}
+    )
+    assert cx_count(reversing.circuit) == len(phase_polynomial.all_pairs_reversing(7)) + 6

@@ -21,7 +21,7 @@ TIERS = (
     ("calibration", "schema", "repairs", "prices", "vendors", "layout", "circuit", "ideal", "channels"),
     ("schedule",),
     ("values", "expressions", "fidelity", "observables"),
-    ("native", "staleness", "losses", "hellinger", "linear", "phase_polynomial"),
+    ("native", "staleness", "losses", "hellinger", "linear", "line_order", "phase_polynomial"),
     ("estimate", "summary", "lowering", "cancellation", "regions", "binding"),
     ("pulses",),
     ("block_kernels", "block_plain", "blocks", "units"),

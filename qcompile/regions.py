@@ -116,8 +116,8 @@ def regions(gates: list[CircuitInstruction], position: dict[Qubit, int]) -> Iter
 
 def with_fewer_cx(region: Region) -> list[tuple[int, int]] | None:
     """CX (control, target) that do what a region's do and meet its parities, but are fewer; None if none were found."""
-    if len(region.pairs) < len(region.wires):
-        return None  # a tree of CX that are all different: each is needed to connect its wires
+    if len(region.pairs) - (len(region.wires) - 1) < LEAST_SAVED * len(region.pairs):
+        return None  # a tree of CX is needed to connect its wires, so little can be saved
     if region.inner_parities():
         return None
     rows = linear_map(region.pairs, len(region.wires))
@@ -142,8 +142,8 @@ def on_a_line(region: Region, reversing: bool, before: Network | None, tries: in
     n, wanted = len(region.wires), region.inner_parities()
     if n < 3 or region.rows != [1 << i for i in range(n)] or any(parity.bit_count() != 2 for parity in wanted):
         return None
-    if len(wanted) * _CX_A_PARITY < 2 * (n - 1):
-        return None  # to and from a path of edges
+    if len(wanted) <= n and n > 3:
+        return None  # trees and rings: with few SWAPs, a line or a tree of couplers takes 2 CX a parity
     if before is not None and set(parities(before[::-1], n)).issuperset(wanted):
         network = before[::-1]
     elif reversing:

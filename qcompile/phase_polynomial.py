@@ -31,7 +31,7 @@ _SEARCHED = {
 """All pairs, by number of wires: found by beam search over trees, the least sum of CX and depth. A letter is one CX:
 its place in the alphabet is the target's wire; small: the control is the wire after, capital: the one before."""
 
-_MOST_BITS = 64  # a walk is looked for up to here; a wider layer is met in the order in which it is written
+_MOST_BITS = 32  # a walk is looked for up to here; a wider layer is met in the order in which it is written
 
 
 def all_pairs(n: int) -> Network:

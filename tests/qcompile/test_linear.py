@@ -222,6 +222,7 @@ def test_dense_zz_rotations_are_laid_along_a_line(n: int, seed: int, rounds: int
         for a, b in itertools.combinations(range(n), 2):
             if rng.random() < density:
                 circuit.rzz(Parameter(f"{k} {a} {b}"), a, b)
+    circuit.measure_all()
     lowered = lower(circuit).circuit
     found = regions.alternatives(lowered)
     values = {p: float(rng.uniform(-3, 3)) for p in lowered.parameters}

@@ -28,7 +28,7 @@ from qcompile.errors import CircuitError
 from qcompile.values import expression_values
 
 ONE_QUBIT_BASIS = ("id", "x", "y", "z", "h", "s", "sdg", "t", "tdg", "sx", "sxdg", "p", "u", "rx", "ry", "rz")
-_BASIS = [*ONE_QUBIT_BASIS, "cx", "measure", "reset", "delay"]
+_BASIS = [*ONE_QUBIT_BASIS, "cx", "swap", "measure", "reset", "delay"]
 
 
 class Angle(NamedTuple):
@@ -67,7 +67,7 @@ class Lowered:
     """A circuit in the compiler's own basis.
 
     Attributes:
-        circuit: one-qubit gates, cx, measure, reset, delay, barrier; no global phase; symbolic angles are `slots`.
+        circuit: one-qubit gates, cx, swap, measure, reset, delay, barrier; no global phase; symbolic angles are `slots`.
         slots: placeholder parameter -> its number.
         expressions: expressions[i]: what slot i stands for, in the user's parameters.
         parameters: the user's parameters, in the order of `circuit.parameters` of the original.
@@ -80,10 +80,7 @@ class Lowered:
 
     def slot_values(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """[draw, slot] numbers for [draw, parameter] values."""
-        out = np.empty((len(values), len(self.expressions)))
-        for i, expression in enumerate(self.expressions):
-            out[:, i] = expression_values(expression, self.parameters, values)
-        return out
+        return expression_values(self.expressions, self.parameters, values)
 
     def expression(self, angle: Angle) -> float | ParameterExpression:
         """The angle in the user's own parameters."""

@@ -39,11 +39,16 @@ def pauli_basis(num_qubits: int) -> NDArray[np.complex128]:
 
 def unitary_ptm(matrix: NDArray[np.complex128]) -> Matrix:
     """PTM of a one- or two-qubit unitary given in Qiskit's qubit order. Shape [4, 4] or [16, 16]."""
-    dimension = matrix.shape[0]
+    return unitary_ptms(matrix[np.newaxis])[0]
+
+
+def unitary_ptms(matrices: NDArray[np.complex128]) -> Matrix:
+    """The same for a stack [k, 2, 2] or [k, 4, 4]; shape [k, 4, 4] or [k, 16, 16]."""
+    dimension = matrices.shape[1]
     paulis = pauli_basis(1 if dimension == 2 else 2)
-    rotated = matrix @ paulis @ matrix.conj().T
-    ptm: Matrix = np.real(np.einsum("aij,bji->ab", paulis, rotated)) / dimension
-    return ptm
+    rotated = matrices[:, np.newaxis] @ paulis @ matrices.conj().transpose(0, 2, 1)[:, np.newaxis]
+    flat = rotated.transpose(0, 1, 3, 2).reshape(len(matrices), dimension**2, -1)
+    return np.ascontiguousarray(np.real(paulis.reshape(dimension**2, -1) @ flat.transpose(0, 2, 1)) / dimension)
 
 
 def relaxation_ptm(t1: float, t2: float, duration: float) -> Matrix:

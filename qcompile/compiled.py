@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit, QuantumRegister
-from qiskit.circuit import Parameter
+from qiskit.circuit import Parameter, ParameterExpression
 from qiskit.transpiler import Layout as QiskitLayout
 from qiskit.transpiler import TranspileLayout
 
@@ -67,6 +67,8 @@ class CompiledCircuit:
         estimate: from the device's calibration; `on_demand(function)` in its place is called when the estimate is first
             read (also by ==, repr and dataclasses.replace), so that compiling does not wait for it.
         device: the snapshot that it was compiled for.
+        frames: (physical qubit, k, Z rotation in rad, maybe symbolic) that was dropped in front of the k-th measurement
+            or reset of that qubit, where nothing can see it; only chips that keep Z rotations in software have any.
         parameters: of the original circuit, in its order, those included that the compiler cancelled; by default those
             of `circuit`.
     """
@@ -79,6 +81,7 @@ class CompiledCircuit:
     else:
         estimate: Estimate = _OnDemand()
     device: Device
+    frames: tuple[tuple[int, int, float | ParameterExpression], ...] = ()
     parameters: tuple[Parameter, ...] | None = None
 
     @cached_property

@@ -61,7 +61,7 @@ class Qubit:
         label: the vendor's own name.
         t1, t2: relaxation and dephasing time, s, as published; None if unknown.
         readout: None where the vendor published no readout error.
-        usable: False if its rz, sx, x or measurement is dead.
+        usable: False if its measurement, or a gate of its native form (rz, sx, x; or r; or u), is dead.
         calibrated_at: when its values were measured, where they have a date of their own.
     """
 
@@ -157,7 +157,7 @@ class Device:
     Attributes:
         name, vendor: e.g. "ibm_guadalupe", "ibm".
         calibrated_at: newest date in the snapshot; timezone-aware.
-        qubits: position is the qubit's index. One whose rz, sx, x or measurement is dead is made unusable.
+        qubits: position is the qubit's index. One whose measurement or native form is dead is made unusable.
         gates: (gate name, qubit indices in gate order) -> Gate. Directed as published.
         native_gates, timing, limits, pricing, source: see the types.
         notes: what the loader repaired or dropped, in words.

@@ -8,20 +8,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcompile.errors import CalibrationError
+from qcompile.native_form import native_form
 
 if TYPE_CHECKING:
     from qcompile.device import Device, Gate, GateKey, NativeGates, Qubit
 
-ESSENTIAL_GATES = ("rz", "sx", "x")
-"""Native gates, of those that the chip has, without which a qubit cannot take part in a circuit."""
-
 
 def lacking(gates: Mapping[GateKey, Gate], native: NativeGates, qubit: int) -> list[str]:
-    """The essential native gates that are dead or missing on a qubit."""
+    """The gates of the chip's native form that are dead or missing on a qubit, which then is of no use."""
+    form = native_form(native)
+    essential = [name for name in ("rz", "sx", "x") if name in native.one_qubit] if form is None else form.gates
     found = []
-    for name in ESSENTIAL_GATES:
+    for name in essential:
         gate = gates.get((name, (qubit,)))
-        if name in native.one_qubit and (gate is None or not gate.usable or gate.error == 1):
+        if gate is None or not gate.usable or gate.error == 1:
             found.append(name)
     return found
 

@@ -25,6 +25,7 @@ from qcompile.fidelity.program import NativeStep, NoisyProgram, noisy_program
 from qcompile.fidelity.propagation import NEGLIGIBLE, propagate, route
 from qcompile.layout import virtual_places
 from qcompile.native import native_steps
+from qcompile.native_form import basis_change, checked_form
 from qcompile.observables import Operator, String, read_operators, shared_bases
 from qcompile.values import Values, parameter_draws
 
@@ -38,11 +39,6 @@ EXACT_QUBITS = 10
 _ANY_NUMBER = 1 << 62  # of strings: more than any memory holds
 _NOTHING_KNOWN = 4.0  # two expectations are each between -1 and 1
 _PROPAGATION, _EXACT = 20e-9, 12e-9  # s for each 4^qubits and block, or two-qubit gate; measured, good to a factor of 2
-_TO_Z: dict[str, tuple[tuple[str, tuple[float, ...]], ...]] = {
-    "X": (("rz", (math.pi / 2,)), ("sx", ())),
-    "Y": (("sx", ()),),
-    "Z": (),
-}  # native gates that turn a Pauli into the Z that is measured; a last rz would change nothing
 
 
 @dataclass(frozen=True)
@@ -324,7 +320,7 @@ def _without_measurements(steps: Sequence[NativeStep]) -> list[NativeStep]:
 def _measurement(paulis: dict[int, str], device: Device, draws: int) -> Iterator[NativeStep]:
     """Basis change and measurement of physical qubits."""
     for qubit, pauli in sorted(paulis.items()):
-        for name, params in _TO_Z[pauli]:
+        for name, params in () if pauli == "Z" else basis_change(checked_form(device), pauli):
             if (name, (qubit,)) not in device.gates:
                 raise NotExecutableError(
                     f"measuring {pauli} on physical qubit {qubit}: {device.name} has no calibration of {name} there. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
@@ -67,6 +68,35 @@ def gate_matrix(name: str, params: tuple[float, ...] = ()) -> NDArray[np.complex
         gate = gate.to_mutable()
         gate.params = list(params)
     return np.asarray(gate.to_matrix(), dtype=np.complex128)
+
+
+def gate_matrices(name: str, angles: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """[k, d, d] matrices of a gate of Qiskit's standard library at [k, parameter] angles, rad.
+
+    Raises: KeyError: no gate of that name.
+    """
+    if name in ("u2", "u3", "u", "r", "rx"):
+        theta, phi, lam = _u_angles(name, angles)
+        half = theta / 2
+        matrices = np.empty((len(angles), 2, 2), np.complex128)
+        matrices[:, 0, 0] = np.cos(half)
+        matrices[:, 0, 1] = -np.exp(1j * lam) * np.sin(half)
+        matrices[:, 1, 0] = np.exp(1j * phi) * np.sin(half)
+        matrices[:, 1, 1] = np.exp(1j * (phi + lam)) * np.cos(half)
+        return matrices
+    return np.array([gate_matrix(name, tuple(row)) for row in angles.tolist()])
+
+
+def _u_angles(name: str, angles: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Of [k, parameter] angles those of u(theta, phi, lambda)."""
+    first, last = angles[:, 0], angles[:, -1]
+    if name == "u2":
+        return np.full(len(angles), math.pi / 2), first, last
+    if name == "r":
+        return first, last - math.pi / 2, math.pi / 2 - last
+    if name == "rx":
+        return first, np.full(len(angles), -math.pi / 2), np.full(len(angles), math.pi / 2)
+    return first, angles[:, 1], last
 
 
 def operation_matrix(operation: Operation) -> NDArray[np.complex128]:

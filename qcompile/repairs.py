@@ -1,7 +1,8 @@
 """The loader's rules: a checked file becomes a Device, and whatever was repaired or dropped is noted in words.
 
-Error exactly 1 is a dead gate; a qubit is unusable if its rz, sx, x or measurement is dead (id, rx, rzz are judged
-alone); T2 above 2*T1 stays as published and is clamped in simulation. What contradicts itself is refused.
+Error exactly 1 is a dead gate; a qubit is unusable if its measurement, or a gate of its native form (rz, sx, x; or r;
+or u), is dead (others are judged alone); T2 above 2*T1 stays as published and is clamped in simulation. What
+contradicts itself is refused.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from qcompile.compiled import CompiledCircuit
 from qcompile.cost import Cost, price_for
 from qcompile.device import Device
 from qcompile.estimate import Estimate
+from qcompile.native_form import native_form
 from qcompile.staleness import LEVEL
 from qcompile.summary import CAPTION, CAUSES, bill_notes, estimate_lines
 
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 def device_values(device: Device) -> dict[str, Any]:
     """What is worth knowing of a calibration; times in s, errors as average gate infidelities."""
     two_qubit = [device.graph.edges[edge]["error"] for edge in device.graph.edges]
+    form = native_form(device.native_gates)
+    pulses = ("sx", "x") if form is None else form.pulses
     one_qubit = [
         gate.error
         for (name, qubits), gate in device.gates.items()
-        if name in ("sx", "x") and gate.error is not None and device.is_live(name, qubits)
+        if name in pulses and gate.error is not None and device.is_live(name, qubits)
     ]
     return {
         "name": device.name,

@@ -59,7 +59,7 @@ def assert_executable(circuit: QuantumCircuit, device: Device) -> None:
         dead = [q for q in qubits if not device.qubits[q].usable]
         if dead:
             raise NotExecutableError(
-                f"{place}: qubit {dead[0]} of {device.name} is not usable (its rz, sx, x or measurement is dead). "
+                f"{place}: qubit {dead[0]} of {device.name} is not usable (its measurement or a pulse is dead). "
                 "Compile the circuit for this calibration."
             )
         if name in ("measure", "reset", "delay"):
@@ -111,7 +111,7 @@ def assert_equivalent(original: CircuitLike, compiled: CompiledCircuit, *, seed:
         MissingExtraError: more than 12 qubits and mqt.qcec is not installed.
     """
     virtual = written_out(read_circuit(original), _is_composite)
-    mapped = compiled.compact()
+    mapped = _with_frames(compiled)
     names = {p.name for p in virtual.parameters}
     if {p.name for p in mapped.parameters} - names:
         raise NotEquivalentError(
@@ -255,6 +255,27 @@ def _distance(ours: NDArray[np.complex128], theirs: NDArray[np.complex128]) -> f
     """Distance of two states up to what cannot be seen: a global phase, or any unitary on the discarded wires."""
     left, _, right = np.linalg.svd(ours.conj().T @ theirs, full_matrices=False)
     return float(np.linalg.norm(ours @ (left @ right) - theirs))
+
+
+def _with_frames(compiled: CompiledCircuit) -> QuantumCircuit:
+    """The compact circuit with the Z rotations written out that were dropped in front of measurements and resets.
+
+    Whatever they are, they change nothing that can be seen; unitaries, which are compared here, they do change.
+    """
+    mapped = compiled.compact()
+    if not compiled.frames:
+        return mapped
+    dropped = {(compiled.active_qubits.index(q), number): angle for q, number, angle in compiled.frames}
+    index_of = {q: i for i, q in enumerate(mapped.qubits)}
+    written, ends = mapped.copy_empty_like(), dict.fromkeys(range(mapped.num_qubits), 0)
+    for instruction in mapped.data:
+        if instruction.operation.name in ("measure", "reset"):
+            qubit = index_of[instruction.qubits[0]]
+            if (qubit, ends[qubit]) in dropped:
+                written.rz(dropped[qubit, ends[qubit]], qubit)
+            ends[qubit] += 1
+        written.append(instruction)
+    return written
 
 
 def _compare_by_qcec(a: QuantumCircuit, b: QuantumCircuit, start: list[int], ends: dict[int, int]) -> None:

@@ -22,6 +22,7 @@ from qcompile.compile import compile as compile_circuit
 from qcompile.compiled import CompiledCircuit
 from qcompile.device import Device
 from qcompile.errors import NotExecutableError
+from qcompile.native_form import basis_change, checked_form
 from qcompile.schedule import delay_seconds, pad, schedule
 from qtrain.gates import Fixed, Qubits, Rotation, Unitary, gate_steps
 from qtrain.measurement import Basis, measurement, relabelled
@@ -31,13 +32,6 @@ from qtrain.slots import angle_map
 Array = NDArray[np.float64]
 
 _ROUNDING = 1e-15  # entries of a transfer matrix below it are rounding, and would hide its zeros
-
-_TO_Z: dict[str, tuple[tuple[str, tuple[float, ...]], ...]] = {
-    "X": (("rz", (np.pi / 2,)), ("sx", ())),
-    "Y": (("sx", ()),),
-    "Z": (),
-}
-"""Native gates that turn a Pauli into the Z that is measured; a last rz would change nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +105,9 @@ def measured_circuit(compiled: CompiledCircuit, basis: Basis) -> QuantumCircuit:
     bits = ClassicalRegister(len(basis.paulis), "basis")
     circuit.add_register(bits)
     physical = [compiled.active_qubits[q] for q in basis.qubits]
+    form = checked_form(compiled.device)
     for qubit, (_, pauli) in zip(physical, basis.paulis):
-        for name, params in _TO_Z[pauli]:
+        for name, params in basis_change(form, pauli):
             getattr(circuit, name)(*params, qubit)
     circuit.measure(physical, bits)
     return circuit

@@ -6,7 +6,7 @@ nothing that happens there can be seen at the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -15,9 +15,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from qcompile.channels import gate_noise, gate_survival, gate_unitary
+from qcompile.channels import gate_noise, gate_survival, gate_unitary, unitary_ptms
 from qcompile.device import Device
-from qcompile.ideal import gate_matrix
+from qcompile.ideal import gate_matrices, gate_matrix
+from qcompile.native_form import is_frame
 from qcompile.schedule import Held, find_windows, start_times
 
 CAUSES = ("one_qubit", "two_qubit", "idle", "readout")
@@ -153,14 +154,13 @@ def noisy_program(
     last = last_instruction(held)
     elements, gates, touched = _Numbers(), (_Numbers(), _Numbers()), set[int]()
     resets = any(s.name == "reset" for s in steps)
-    has_virtual_rz = "rz" in device.native_gates.virtual
     kinds, element = [_NOTHING] * count, np.zeros(count, np.int64)
     turns: tuple[list[int], list[Any]] = ([], [])  # where, and by how much
     matrices: tuple[list[int], list[Any]] = ([], [])
     for i, (name, qubits, params, _) in enumerate(steps):
         if held.barrier[i] or (name == "measure" and last[qubits[0]] == i):
             continue
-        if name == "rz" and has_virtual_rz:
+        if is_frame(name, device.native_gates):
             kinds[i] = RZ
             turns[0].append(i)
             turns[1].append(params[0])
@@ -220,6 +220,7 @@ def noisy_program(
     decay[waiting] = np.exp(-length[waiting] / t1[first[waiting]])
     dephase[waiting] = np.exp(-length[waiting] / t2[first[waiting]])
     noises, forms, noise_of = _noises(list(elements), device)
+    unitaries, transfers = zip(*(_stacked(list(numbers), size) for numbers, size in zip(gates, (2, 4))))
     return NoisyProgram(
         physical=tuple(physical),
         virtual_at=tuple(where[list(virtual_at)].tolist()),
@@ -231,8 +232,8 @@ def noisy_program(
         noise=noise_of[element],
         decay=decay,
         dephase=dephase,
-        matrices=(_stacked(gates[0], gate_matrix, 2), _stacked(gates[1], gate_matrix, 4)),
-        unitaries=(_stacked(gates[0], gate_unitary, 4), _stacked(gates[1], gate_unitary, 16)),
+        matrices=unitaries,
+        unitaries=transfers,
         noises=(noises[0], noises[1]),
         forms=(forms[0], forms[1]),
         element=element,
@@ -300,9 +301,22 @@ def _noises(
     return noises, forms, index
 
 
-def _stacked(keys: Iterable[tuple[str, tuple[float, ...]]], make: Callable[..., NDArray[Any]], size: int) -> Any:
-    made = [make(*key) for key in keys]
-    return np.array(made) if made else np.zeros((0, size, size), np.complex128 if make is gate_matrix else np.float64)
+def _stacked(
+    keys: Sequence[tuple[str, tuple[float, ...]]], size: int
+) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+    """Unitaries and their PTMs, gates of one name at once."""
+    matrices = np.empty((len(keys), size, size), np.complex128)
+    transfers = np.empty((len(keys), size**2, size**2))
+    named: dict[str, list[int]] = {}
+    for i, (name, angles) in enumerate(keys):
+        if angles:
+            named.setdefault(name, []).append(i)
+        else:
+            matrices[i], transfers[i] = gate_matrix(name), gate_unitary(name)
+    for name, at in named.items():
+        matrices[at] = gate_matrices(name, np.array([keys[i][1] for i in at]))
+        transfers[at] = unitary_ptms(matrices[at])
+    return matrices, transfers
 
 
 def _cause(name: str, qubits: tuple[int, ...]) -> str:

@@ -62,17 +62,18 @@ def devices(draw: st.DrawFn, max_qubits: int = 7) -> Device:
                 dead = rng.random() < 0.15
                 error = 1.0 if dead else min(max(float(rng.lognormal(-4.5, 0.8)), 1e-4), 0.4)
                 gates[str(name), way] = Gate(error, float(rng.uniform(5e-8, 6e-7)), usable=not dead)
+    native = [("id", "rz", "sx", "x"), ("id", "r", "rz"), ("r",), ("rz", "u"), ("u1", "u2", "u3")][rng.integers(5)]
     qubits = []
     for q in range(n):
         t1 = float(rng.lognormal(-9.2, 0.5))
         usable = rng.random() > 0.08
-        gates["rz", (q,)] = Gate(0.0, 0.0)
-        for one in ("id", "sx", "x"):
-            gates[one, (q,)] = Gate(float(rng.uniform(1e-5, 1e-3)), 3.5e-8, usable=usable)
+        for one in native:
+            error = float(rng.uniform(1e-5, 1e-3))
+            gates[one, (q,)] = Gate(0.0, 0.0) if one in ("rz", "u1") else Gate(error, 3.5e-8, usable=usable)
         readout = Readout(float(rng.uniform(0, 0.1)), float(rng.uniform(0, 0.2)), 1e-6)
         qubits.append(Qubit(str(10 * q), t1, t1 * float(rng.uniform(0.2, 2.5)), readout, usable))
     return Device(
         name=f"random{seed}", vendor="synthetic", calibrated_at=datetime(2024, 1, 1, tzinfo=UTC), qubits=tuple(qubits),
-        gates=gates, native_gates=NativeGates(("id", "rz", "sx", "x"), tuple(sorted(names)), ("rz",)),
+        gates=gates, native_gates=NativeGates(native, tuple(sorted(names)), tuple({"rz", "u1"}.intersection(native))),
         source=Source("synthetic", "test"),
     )  # fmt: skip

@@ -1,0 +1,250 @@
+"""Linear reversible maps, parity networks and the regions they rewrite: the same circuit, the known figures."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.circuit.library import PermutationGate, efficient_su2, real_amplitudes, zz_feature_map
+from qiskit.quantum_info import Operator
+from qiskit.synthesis import synth_cnot_count_full_pmh
+
+from qcompile import linear, phase_polynomial, regions
+from qcompile.lowering import lower
+
+
+@st.composite
+def cx_lists(draw: st.DrawFn, most: int = 12) -> tuple[int, list[tuple[int, int]]]:
+    n = draw(st.integers(2, most))
+    wires = st.lists(st.integers(0, n - 1), min_size=2, max_size=2, unique=True)
+    return n, [(a, b) for a, b in draw(st.lists(wires, max_size=60))]
+
+
+@st.composite
+def lowered_circuits(draw: st.DrawFn) -> QuantumCircuit:
+    """Mostly CX and Z rotations, some other gates, measurements, resets, delays and barriers between them."""
+    n = draw(st.integers(1, 5))
+    circuit = QuantumCircuit(n, 2)
+    names = ["cx"] * 8 + ["rz", "slot", "s", "t", "z", "swap", "h", "rx", "measure", "reset", "barrier", "delay"]
+    for number in range(draw(st.integers(0, 40))):
+        name = draw(st.sampled_from(names))
+        qubits = draw(st.permutations(range(n)))
+        if name in ("cx", "swap"):
+            if n > 1:
+                getattr(circuit, name)(*qubits[:2])
+        elif name in ("rz", "rx"):
+            getattr(circuit, name)(draw(st.floats(-3, 3, allow_nan=False)), qubits[0])
+        elif name == "slot":
+            circuit.rz(Parameter(f"slot{number}"), qubits[0])
+        elif name == "measure":
+            circuit.measure(qubits[0], draw(st.integers(0, 1)))
+        elif name == "barrier":
+            circuit.barrier(qubits[: draw(st.integers(1, n))])
+        elif name == "delay":
+            circuit.delay(100, qubits[0], unit="ns")
+        else:
+            getattr(circuit, name)(qubits[0])
+    return circuit
+
+
+def marked(circuit: QuantumCircuit, values: dict[Parameter, float]) -> Operator:
+    """The unitary, with a gate that commutes with nothing in the place of each measurement, reset, delay, barrier."""
+    replaced = QuantumCircuit(circuit.num_qubits)
+    for instruction in circuit.assign_parameters(values).data:
+        qubits = [circuit.find_bit(q).index for q in instruction.qubits]
+        if instruction.name in ("measure", "reset", "delay", "barrier"):
+            angle = {"measure": 0.3, "reset": 0.7, "delay": 1.1, "barrier": 1.9}[instruction.name]
+            angle += 0.1 * sum(circuit.find_bit(c).index + 1 for c in instruction.clbits)
+            for q in qubits:
+                replaced.u(angle, 0.4, 0.9, q)
+            for a, b in zip(sorted(qubits), sorted(qubits)[1:]):
+                replaced.rxx(angle, a, b)
+                replaced.ryy(0.5 * angle, a, b)
+        else:
+            replaced.append(instruction.operation, qubits)
+    return Operator(replaced)
+
+
+def carried_back(operator: Operator, ends: tuple[int, ...]) -> Operator:
+    """The operator, then each qubit ends[v] put back to v."""
+    back = QuantumCircuit(len(ends))
+    back.append(PermutationGate(list(ends)), range(len(ends)))
+    return operator.compose(Operator(back))
+
+
+def cx_count(circuit: QuantumCircuit) -> int:
+    counts = circuit.count_ops()
+    return counts.get("cx", 0) + 3 * counts.get("swap", 0)
+
+
+def cx_pairs(circuit: QuantumCircuit) -> list[tuple[int, int]]:
+    index = {q: i for i, q in enumerate(circuit.qubits)}
+    return [(index[i.qubits[0]], index[i.qubits[1]]) for i in circuit.data if i.name == "cx"]
+
+
+@given(cx_lists())
+@settings(max_examples=150, deadline=None)
+def test_synthesis_does_the_same_map_and_knows_the_order_of_time(case: tuple[int, list[tuple[int, int]]]) -> None:
+    n, pairs = case
+    rows = linear.linear_map(pairs, n)
+    found = linear.synthesize_linear(rows, pairs)
+    assert found is not None
+    assert np.array_equal(linear.linear_map(found, n), rows)
+    assert found == linear.synthesize_linear(rows, pairs)
+    assert linear.synthesize_linear(rows, pairs, fewer_than=len(found)) is None
+
+
+@given(cx_lists(most=9))
+@settings(max_examples=50, deadline=None)
+def test_kernel_agrees_with_its_plain_twin(case: tuple[int, list[tuple[int, int]]]) -> None:
+    n, pairs = case
+    rows = linear.linear_map(pairs, n)
+    dual = linear.transpose(linear.invert(rows))
+    liked = np.eye(n, k=1, dtype=bool) | np.eye(n, k=-1, dtype=bool)
+    for greedy in (0, 1, 2):
+        for most_greedy in (3, 1000):
+            arguments = (rows, dual, liked, greedy, 2 * n * n, most_greedy)
+            assert np.array_equal(linear.eliminate(*arguments), linear.eliminate.py_func(*arguments))
+
+
+@pytest.mark.parametrize("n", [1, 5, 63, 64, 65, 127, 130])
+def test_matrices_of_any_width_are_inverted_and_transposed(n: int) -> None:
+    rng = np.random.default_rng(n)
+    pairs = [tuple(int(q) for q in rng.choice(n, 2, replace=False)) for _ in range(6 * n)] if n > 1 else []
+    rows = linear.linear_map(pairs, n)
+    assert np.array_equal(linear.invert(rows), linear.linear_map(pairs[::-1], n))
+    assert np.array_equal(linear.transpose(rows), linear.linear_map([(b, a) for a, b in pairs[::-1]], n))
+    assert np.array_equal(linear.packed(linear.unpacked(rows)), rows)
+
+
+def test_a_matrix_without_inverse_is_refused() -> None:
+    with pytest.raises(ValueError, match="has no inverse"):
+        linear.synthesize_linear(linear.packed([1, 2, 3]))
+
+
+@pytest.mark.parametrize(("n", "count"), [(8, 30), (12, 60), (16, 200), (32, 400)])
+def test_random_maps_take_fewer_cx_than_by_patel_markov_hayes(n: int, count: int) -> None:
+    ours = theirs = 0
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        pairs = [tuple(int(q) for q in rng.choice(n, 2, replace=False)) for _ in range(count)]
+        rows = linear.linear_map(pairs, n)
+        ours += len(linear.synthesize_linear(rows) or [])
+        matrix = np.array([[bool(row >> j & 1) for j in range(n)] for row in linear.unpacked(rows)])
+        theirs += min(synth_cnot_count_full_pmh(matrix, size).size() for size in (2, 3, 4))
+    assert ours < theirs
+
+
+@given(lowered_circuits())
+@settings(max_examples=200, deadline=None)
+def test_alternatives_do_the_same_with_fewer_cx(circuit: QuantumCircuit) -> None:
+    rng = np.random.default_rng(0)
+    values = {p: float(rng.uniform(-3, 3)) for p in circuit.parameters}
+    found = regions.alternatives(circuit)
+    for other, ends in ((f.circuit, f.ends) for f in found):
+        if ends == tuple(range(circuit.num_qubits)):
+            assert cx_count(other) <= 1.5 * cx_count(circuit)
+        assert carried_back(marked(other, values), ends).equiv(marked(circuit, values), atol=1e-7)
+        assert other.qregs == circuit.qregs
+        assert other.cregs == circuit.cregs
+    assert regions.alternatives(circuit) == found
+
+
+@given(lowered_circuits())
+@settings(max_examples=100, deadline=None)
+def test_layers_are_the_circuit_in_another_order(circuit: QuantumCircuit) -> None:
+    rng = np.random.default_rng(0)
+    values = {p: float(rng.uniform(-3, 3)) for p in circuit.parameters}
+    again = circuit.copy_empty_like()
+    for others, gathered in regions.layers(circuit):
+        assert all(i.name in ("cx", "swap", "rz", "s", "t", "z") for i in gathered)
+        for instruction in (*others, *gathered):
+            again.append(instruction)
+    assert dict(again.count_ops()) == dict(circuit.count_ops())
+    assert marked(again, values).equiv(marked(circuit, values), atol=1e-7)
+
+
+@pytest.mark.parametrize(("n", "reps"), [(4, 1), (10, 2), (16, 2), (70, 1)])
+@pytest.mark.parametrize("build", [efficient_su2, real_amplitudes])
+def test_full_entanglement_takes_n_minus_1_cx_a_layer(build: object, n: int, reps: int) -> None:
+    circuit = lower(build(n, reps=reps, entanglement="full")).circuit  # type: ignore[operator]
+    assert cx_count(circuit) == reps * n * (n - 1) // 2
+    ((other, ends),) = [(f.circuit, f.ends) for f in regions.alternatives(circuit)]
+    assert ends == tuple(range(n))
+    assert cx_count(other) == reps * (n - 1)
+    assert {(min(p), max(p)) for p in cx_pairs(other)} == {
+        (q, q + 1) for q in range(n - 1)
+    }  # a path, which every chip has
+
+
+@pytest.mark.parametrize("entanglement", ["linear", "reverse_linear", "circular", "sca", "pairwise"])
+def test_what_is_sparse_already_has_no_alternative(entanglement: str) -> None:
+    assert regions.alternatives(lower(efficient_su2(12, reps=3, entanglement=entanglement)).circuit) == []
+
+
+def test_other_qubits_do_not_end_a_region_but_a_measurement_ends_it_on_its_own() -> None:
+    circuit = QuantumCircuit(3, 1)
+    circuit.cx(0, 1)
+    circuit.h(2)
+    circuit.cx(0, 1)
+    assert [i.name for i in regions.alternatives(circuit)[0].circuit.data] == ["h"]
+    circuit.measure(1, 0)
+    circuit.cx(0, 1)
+    circuit.cx(0, 1)
+    assert [i.name for i in regions.alternatives(circuit)[0].circuit.data] == ["h", "measure"]
+    circuit = QuantumCircuit(2, 1)
+    circuit.cx(0, 1)
+    circuit.measure(1, 0)
+    circuit.cx(0, 1)
+    assert regions.alternatives(circuit) == []
+
+
+@pytest.mark.parametrize("n", range(2, 24))
+@pytest.mark.parametrize("reversing", [False, True])
+def test_a_line_network_meets_every_pair_and_leaves_one_bit_a_wire(n: int, reversing: bool) -> None:
+    network = phase_polynomial.line_network(n, reversing=reversing)
+    assert all(abs(control - target) == 1 and min(control, target) >= 0 for control, target in network)
+    assert max(max(pair) for pair in network) == n - 1
+    met = set(phase_polynomial.parities(network, n))
+    assert met >= {1 << i | 1 << j for i in range(n) for j in range(i)}
+    ends = phase_polynomial.final_bits(network, n)
+    assert sorted(ends) == list(range(n))
+    if reversing:
+        assert ends == list(range(n))[::-1]
+    assert len(network) <= n * n - 1 + (n - 1) * reversing
+    assert len(network) <= len(phase_polynomial.line_network(n, reversing=True))
+
+
+@given(st.integers(3, 6), st.integers(0, 2**32), st.integers(1, 3), st.sampled_from([0.8, 1.0]))
+@settings(max_examples=40, deadline=None)
+def test_dense_zz_rotations_are_laid_along_a_line(n: int, seed: int, rounds: int, density: float) -> None:
+    rng = np.random.default_rng(seed)
+    circuit = QuantumCircuit(n)
+    for k in range(rounds):
+        circuit.rx(0.3 + k, range(n))
+        for a, b in itertools.combinations(range(n), 2):
+            if rng.random() < density:
+                circuit.rzz(Parameter(f"{k} {a} {b}"), a, b)
+    lowered = lower(circuit).circuit
+    found = regions.alternatives(lowered)
+    values = {p: float(rng.uniform(-3, 3)) for p in lowered.parameters}
+    for other, ends in ((f.circuit, f.ends) for f in found):
+        assert carried_back(marked(other, values), ends).equiv(marked(lowered, values), atol=1e-7)
+    assert len(found) == 2 or density < 1
+
+
+@pytest.mark.parametrize(("n", "most"), [(8, 86), (10, 144), (12, 254), (16, 466)])
+def test_a_full_zz_feature_map_takes_few_cx_between_neighbours(n: int, most: int) -> None:
+    circuit = lower(zz_feature_map(n, reps=2, entanglement="full")).circuit
+    short, reversing = regions.alternatives(circuit)
+    assert cx_count(short.circuit) <= most
+    assert cx_count(short.circuit) < cx_count(reversing.circuit) < 3 * n * (n - 1)  # two SWAP networks
+    assert reversing.ends == tuple(range(n))  # reversed twice
+    for other in (short.circuit, reversing.circuit):
+        assert {abs(a - b) for a, b in cx_pairs(other)} == {1}
+        assert other.num_parameters == circuit.num_parameters

@@ -99,11 +99,13 @@ def compile(
     estimate = on_demand(partial(complete, compiled.copy(), device, best.steps, places, swaps=plan.swaps))
     frames = dropped_frames(best.native, lowered)
     return CompiledCircuit(
-        compiled, plan.initial_layout, plan.final_layout, estimate, device, frames, lowered.parameters
+        compiled, plan.initial_layout, plan.final_layout, estimate, device, lowered.parameters, frames
     )
 
 
-def _variants(body: QuantumCircuit, slots: dict[Parameter, int], measured: tuple[int, ...]) -> tuple[Variant, ...]:
+def _variants(
+    body: QuantumCircuit, slots: dict[Parameter, int], measured: tuple[int, ...]
+) -> tuple[Variant, ...]:
     """The circuit as it is written, and rewritten with fewer CX where that saves many."""
     found = [Variant(read_blocks(body, slots), measured)]
     for rewriting in alternatives(body):

@@ -67,10 +67,10 @@ class CompiledCircuit:
         estimate: from the device's calibration; `on_demand(function)` in its place is called when the estimate is first
             read (also by ==, repr and dataclasses.replace), so that compiling does not wait for it.
         device: the snapshot that it was compiled for.
-        frames: (physical qubit, k, Z rotation in rad, maybe symbolic) that was dropped in front of the k-th measurement
-            or reset of that qubit, where nothing can see it; only chips that keep Z rotations in software have any.
         parameters: of the original circuit, in its order, those included that the compiler cancelled; by default those
             of `circuit`.
+        frames: (physical qubit, k, Z rotation in rad, maybe symbolic) that was dropped in front of the k-th measurement
+            or reset of that qubit, where nothing can see it; only chips that keep Z rotations in software have any.
     """
 
     circuit: QuantumCircuit
@@ -81,8 +81,8 @@ class CompiledCircuit:
     else:
         estimate: Estimate = _OnDemand()
     device: Device
-    frames: tuple[tuple[int, int, float | ParameterExpression], ...] = ()
     parameters: tuple[Parameter, ...] | None = None
+    frames: tuple[tuple[int, int, float | ParameterExpression], ...] = ()
 
     @cached_property
     def active_qubits(self) -> tuple[int, ...]:

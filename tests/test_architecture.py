@@ -22,7 +22,7 @@ TIERS = (
     ("schedule",),
     ("values", "expressions", "fidelity", "observables"),
     ("native", "staleness", "losses", "hellinger", "linear", "phase_polynomial"),
-    ("binding", "estimate", "summary", "lowering", "regions"),
+    ("estimate", "summary", "lowering", "cancellation", "regions", "binding"),
     ("pulses",),
     ("block_kernels", "blocks", "units"),
     ("placement", "routing", "synthesis"),

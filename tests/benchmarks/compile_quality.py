@@ -250,7 +250,8 @@ def main() -> None:
         finally:
             bench.close()
         found = summary(pairs, options.efforts)
-        print_summary(console, found)
+        if pairs:
+            print_summary(console, found)
         try:
             if with_special and not stopped:
                 for entry in specials(console, lambda step: bar.update(task, description=step), options):

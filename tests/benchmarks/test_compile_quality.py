@@ -8,13 +8,16 @@ import math
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
+from qiskit.quantum_info import Statevector
 
 import qcompile
+from qcompile.compiled import compact
 from tests.benchmarks import compile_peers, compile_quality
 from tests.benchmarks.compile_circuits import ALL, FAMILIES, MODERATE, QUICK, SMALL, bound, live_device, needs_routing
 from tests.benchmarks.compile_peers import Peer, PeerError, qiskit_runs
 from tests.benchmarks.compile_rows import Pair, Row, summary
 from tests.benchmarks.compile_special import SPECIALS, Special, special_row, symbolic_and_bound
+from tests.benchmarks.estimate_truth import active_qubits
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
@@ -117,9 +120,26 @@ def test_a_peers_circuit_is_finished_on_its_own_places(ends, error):
 
 
 def test_a_peer_that_is_not_installed_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(compile_peers, "_installed", lambda package: False)
+    monkeypatch.setattr(compile_peers, "installed", lambda name: False)
     with pytest.raises(PeerError, match="pip install pytket"):
         Peer("pytket").map(bound("qaoa-4-1"), live_device("ibm_guadalupe"))
+
+
+@pytest.mark.parametrize("name", compile_peers.NAMES)
+def test_an_installed_peer_keeps_the_distribution(name):
+    if not compile_peers.installed(name):
+        pytest.skip(f"{name} is not installed")
+    circuit, peer = bound("u3cu3-4-1"), Peer(name)
+    try:
+        mapped = peer.map(circuit, live_device("ibm_guadalupe")).circuit
+    finally:
+        peer.close()
+    active = active_qubits(mapped)
+    small = compact(mapped, active)
+    small.remove_final_measurements()
+    ends = [active.index(p) for p in mapped.layout.final_index_layout(filter_ancillas=True)]
+    expected = Statevector(circuit.remove_final_measurements(inplace=False)).probabilities()
+    assert Statevector(small).probabilities(ends) == pytest.approx(expected, abs=1e-9)
 
 
 def test_quick_run_prints_one_document(monkeypatch, capsys):

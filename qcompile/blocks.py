@@ -1,8 +1,9 @@
 """The routing view of a circuit: two-qubit blocks with their prices, and what must come before what.
 
-Neighbouring gates on the same pair merge into one *block*. Blocks that commute on a wire (all diagonal in the same Pauli
-there: RZZ, CP and CZ layers, CX that share a control) form one *stage* of that wire and are unordered among themselves;
-any block waits for the earlier stages of both of its wires. One-qubit gates travel with the block behind them.
+Neighbouring gates on the same pair merge into one *block*. Blocks that commute on a wire (all diagonal in the same
+Pauli there: RZZ, CP and CZ layers, CX that share a control) form one *stage* of that wire and are unordered among
+themselves; any block waits for the earlier stages of both its wires. One-qubit gates travel with the block behind them,
+those in front of a stage of several blocks with whichever of these runs first.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class Node(NamedTuple):
 
     Attributes:
         wires: two of a block; any number of a fence.
-        codes: in time order: CX or XC, or part * len(wires) + side for a one-qubit part on wires[side]. Those of a fence,
-            and those of a block before its first CX, come from the chains in front of it.
+        codes: in time order: CX or XC, or part * len(wires) + side for a one-qubit part on wires[side]. Those of a
+            fence, and of a block before its first CX, come from the chains in front of it.
         fence: the instruction; None for a block.
     """
 
@@ -59,6 +60,7 @@ class BlockCircuit:
         parts: the distinct one-qubit parts.
         nodes: in an order that respects the stages.
         stages: stages[k][side]: the stage of node k on its wire `side`, counted from 0 on each wire.
+        openings: (wire, stage) -> parts that come before whichever block of a stage of several runs first.
         price: [node] CX that a block needs; 0 for a fence.
         swapped_price: [node] the same with a SWAP of its two wires behind it.
         numeric: [node] whether its unitary is a number.
@@ -71,6 +73,7 @@ class BlockCircuit:
     parts: tuple[Part, ...]
     nodes: tuple[Node, ...]
     stages: tuple[tuple[int, ...], ...]
+    openings: Mapping[tuple[int, int], tuple[int, ...]]
     price: NDArray[np.int64]
     swapped_price: NDArray[np.int64]
     numeric: NDArray[np.bool_]
@@ -142,24 +145,25 @@ def read_blocks(circuit: QuantumCircuit, slots: Mapping[Parameter, int], *, rela
         relabel: a written SWAP exchanges the names of its wires; otherwise it is a block of three CX.
     """
     parts = _Parts(slots)
-    written, trailing, output_wire = _collect(circuit, parts, relabel)
-    matrices = parts.matrices()
-    unitaries = _unitaries(written, matrices)
-    numeric = [_is_numeric(node, parts.table) for node in written]
-    price = prices(unitaries, False)
-    keep, nodes = [], []
-    for k, node in enumerate(written):
-        if node.fence is None and numeric[k] and price[k] == 0:
-            left, right = _factors(unitaries[k])  # no interaction after all
-            codes = tuple(c for c in node.codes[: _core(node)])
-            ids = parts.add(as_matrix(left)), parts.add(as_matrix(right))
-            nodes.append(Node(node.wires, (*codes, 2 * ids[0], 2 * ids[1] + 1), None))
-        else:
-            keep.append(k)
-            nodes.append(node)
-    if len(keep) < len(nodes):
-        matrices = parts.matrices()
-    return _staged(circuit.num_qubits, nodes, set(keep), unitaries, parts, matrices, trailing, output_wire)
+    nodes, trailing, output_wire = _collect(circuit, parts, relabel)
+    staged = _staged(circuit.num_qubits, nodes, parts)
+    while any(staged.numeric & (staged.price == 0)):  # blocks that became nothing when they merged
+        trailing = [[*front, *behind] for front, behind in zip(staged.chains, trailing)]
+        staged = _staged(circuit.num_qubits, staged.nodes, parts)
+    nodes, openings = _opened(staged)
+    return BlockCircuit(
+        num_qubits=circuit.num_qubits,
+        parts=tuple(parts.table),
+        nodes=tuple(nodes),
+        stages=tuple(staged.stages),
+        openings=openings,
+        price=staged.price,
+        swapped_price=staged.swapped_price,
+        numeric=staged.numeric,
+        unitaries=staged.unitaries,
+        trailing=tuple((*front, *behind) for front, behind in zip(staged.chains, trailing)),
+        output_wire=output_wire,
+    )
 
 
 def _collect(
@@ -270,38 +274,48 @@ class _Wire:
         self.blocks: dict[int, int] = {}  # partner wire -> block of the stage
 
 
-def _staged(
-    width: int,
-    written: Sequence[Node],
-    keep: set[int],
-    unitaries: NDArray[np.complex128],
-    parts: _Parts,
-    matrices: NDArray[np.complex128],
-    trailing: Sequence[Sequence[int]],
-    output_wire: tuple[int, ...],
-) -> BlockCircuit:
-    """Stages of every wire; blocks of one stage on the same pair merge."""
+class _Staged(NamedTuple):
+    """Nodes with their stages and prices; what stands in front of a stage is in its first node still."""
+
+    nodes: list[Node]
+    stages: list[tuple[int, ...]]
+    price: NDArray[np.int64]
+    swapped_price: NDArray[np.int64]
+    numeric: NDArray[np.bool_]
+    unitaries: NDArray[np.complex128]
+    chains: list[list[int]]  # behind the last node of each wire
+
+
+def _staged(width: int, written: Sequence[Node], parts: _Parts) -> _Staged:
+    """Stages of every wire; blocks of one stage on the same pair merge, those without interaction become parts."""
+    unitaries = _unitaries(written, parts.matrices())
+    alone = prices(unitaries, False)
     own = commuting_axes(unitaries)
+    local: dict[int, Node] = {}
+    for k, node in enumerate(written):
+        if node.fence is None and alone[k] == 0 and _is_numeric(node, parts.table):
+            first, second = (parts.add(as_matrix(factor)) for factor in _factors(unitaries[k]))
+            local[k] = Node(node.wires, (*node.codes[: _core(node)], 2 * first, 2 * second + 1))
+    matrices = parts.matrices()
     wires = [_Wire() for _ in range(width)]
     nodes: list[Node] = []
     stages: list[tuple[int, ...]] = []
     merged: set[int] = set()
     source: list[int] = []  # written node that a node comes from
     for k, node in enumerate(written):
+        if k in local:
+            for side, w in enumerate(node.wires):
+                wires[w].chain += [c // 2 for c in local[k].codes if c % 2 == side]
+            continue
         count = len(node.wires)
         leading = [part * count + side for side, w in enumerate(node.wires) for part in wires[w].chain]
         codes = [*leading, *node.codes]
-        if k not in keep:  # local parts: they wait for the next node
-            for side, w in enumerate(node.wires):
-                wires[w].chain += [c // 2 for c in node.codes if c % 2 == side]
-            continue
-        core = next((i for i, code in enumerate(codes) if code < 0), len(codes))
+        core = len(codes) - len(node.codes) + _core(node)
         joined = []
         for side, w in enumerate(node.wires):
-            wire = wires[w]
             axes = 0
             if node.fence is None:
-                axes = wire.axes & int(own[k, side])
+                axes = wires[w].axes & int(own[k, side])
                 for code in codes[:core]:
                     if axes and code % 2 == side:
                         axes &= _axes_of(matrices[code // 2])
@@ -336,22 +350,34 @@ def _staged(
         numbers = sorted(merged)
         final[numbers] = _unitaries([nodes[k] for k in numbers], matrices)
     numeric = np.array([_is_numeric(node, parts.table) for node in nodes], np.bool_)
-    written_price = np.array([node.written if node.fence is None else 0 for node in nodes], np.int64)
-    is_block = written_price > 0
+    is_block = np.array([node.fence is None for node in nodes], np.bool_)
+    written_price = np.array([node.written for node in nodes], np.int64)
     price = np.where(numeric, prices(final, False), written_price)
     swapped = np.where(numeric, prices(final, True), written_price + 1)
-    return BlockCircuit(
-        num_qubits=width,
-        parts=tuple(parts.table),
-        nodes=tuple(nodes),
-        stages=tuple(stages),
-        price=np.where(is_block, price, 0),
-        swapped_price=np.where(is_block, swapped, 0),
-        numeric=numeric,
-        unitaries=final,
-        trailing=tuple((*wire.chain, *chain) for wire, chain in zip(wires, trailing)),
-        output_wire=output_wire,
-    )
+    chains = [wire.chain for wire in wires]
+    return _Staged(nodes, stages, np.where(is_block, price, 0), np.where(is_block, swapped, 0), numeric, final, chains)
+
+
+def _opened(staged: _Staged) -> tuple[list[Node], dict[tuple[int, int], tuple[int, ...]]]:
+    """(nodes without the parts in front of stages of several blocks, those parts by wire and stage)."""
+    members: dict[tuple[int, int], list[int]] = {}
+    for k, (node, at) in enumerate(zip(staged.nodes, staged.stages)):
+        for place in zip(node.wires, at):
+            members.setdefault(place, []).append(k)
+    nodes = list(staged.nodes)
+    openings = {}
+    for place, numbers in members.items():
+        if len(numbers) == 1:
+            continue
+        node = nodes[numbers[0]]
+        side, core = node.wires.index(place[0]), _core(node)
+        parts = tuple(code // 2 for code in node.codes[:core] if code % 2 == side)
+        if parts:
+            openings[place] = parts
+            nodes[numbers[0]] = node._replace(
+                codes=(*(code for code in node.codes[:core] if code % 2 != side), *node.codes[core:])
+            )
+    return nodes, openings
 
 
 def _axes_of(matrix: NDArray[np.complex128]) -> int:

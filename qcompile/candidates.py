@@ -27,10 +27,12 @@ from qcompile.schedule import Held, delay_seconds, find_windows, start_times
 from qcompile.synthesis import FinalMeasurement, NativeOperation, synthesize
 from qcompile.units import SWAP, Templates, Unit, read_units
 
-import os
-LAM = float(os.environ.get('LAM', 0))
-READOUT_WEIGHT = float(os.environ.get('RO', 0.3))
-"""Of log readout beside log state fidelity: gains 2 % ESP for 0.4 % of state fidelity."""
+SUCCESS_WEIGHT = 0.5
+"""Of log success probability beside log state fidelity. Fidelity alone is ruled by waiting on wide circuits: it takes
+slow couplers' neighbours for fewer gates' sake; success probability alone does not see waiting at all."""
+
+READOUT_WEIGHT = 1.0
+"""Of log readout: what cannot be read is lost, whatever state it was."""
 
 _STATE_WORK = 2**18  # amplitudes x two-qubit gates x draws up to which candidates are judged by a statevector: 2 ms
 _PASSES = 2  # forward passes of a trial
@@ -88,13 +90,13 @@ class Problem:
     @cached_property
     def coupler_prices(self) -> NDArray[np.float64]:
         """[qubit, qubit] -log survival of one CX with the pulses around it; infinite where there is no coupler."""
-        edge = self.chip.edge
-        return np.where(edge >= 0, self.chip.gate[edge], np.inf)
+        prices = np.append(self.chip.gate, np.inf)  # coupler -1 is none
+        return prices[self.chip.edge]
 
     @cached_property
     def chip(self) -> Chip:
         """The largest live region for the router."""
-        return chip_arrays(self.device, self.device.components[0], READOUT_WEIGHT)
+        return chip_arrays(self.device, self.device.components[0], READOUT_WEIGHT, 1 - SUCCESS_WEIGHT)
 
 
 @dataclass(frozen=True)
@@ -142,28 +144,42 @@ class Plan:
         return Plan(self.variant, units, layout, ends, self.swaps)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
-    """A plan in native gates, with its score."""
+    """A plan in native gates; estimated when its merit is asked for."""
 
+    problem: Problem
     plan: Plan
     native: list[NativeOperation]
-    steps: list[NativeStep]
-    score: Score
 
-    gate_loss: float
+    @cached_property
+    def steps(self) -> list[NativeStep]:
+        """The native operations with their numbers."""
+        return native_steps(self.native, self.problem.device, self.problem.slot_values)
 
-    @property
+    @cached_property
+    def score(self) -> Score:
+        """The estimate, as far as candidates are compared by it."""
+        places = self.plan.final_layout.physical
+        measured = [places[v] for v in self.problem.measured]
+        return score(self.steps, self.problem.device, places, measured, self.problem.method)
+
+    @cached_property
     def merit(self) -> float:
-        """Log of the estimated state fidelity and, at a lower weight, of the readout; higher is better."""
-        fidelity = float(self.score.fidelity.mean())
-        state = math.log(max(fidelity, 1e-300))
-        return (1 - LAM) * state - LAM * self.gate_loss - READOUT_WEIGHT * self.score.readout_loss
+        """What candidates are compared by; higher is better.
+
+        The mean of log state fidelity and of log success probability: see `SUCCESS_WEIGHT`.
+        """
+        gates = self.problem.device.gates
+        errors = [gates[o.name, o.qubits].error or 0.0 for o in self.native if (o.name, o.qubits) in gates]
+        succeeds = float(np.log1p(-np.minimum(errors, 1 - 1e-12)).sum()) if errors else 0.0
+        state = math.log(max(float(self.score.fidelity.mean()), 1e-300))
+        return (1 - SUCCESS_WEIGHT) * state + SUCCESS_WEIGHT * succeeds - READOUT_WEIGHT * self.score.readout_loss
 
 
 def best_of(candidates: Sequence[Candidate]) -> Candidate:
     """The candidate of highest merit; of equals the first."""
-    return max(candidates, key=lambda c: c.merit)
+    return candidates[0] if len(candidates) == 1 else max(candidates, key=lambda c: c.merit)
 
 
 class Trial(NamedTuple):
@@ -199,7 +215,9 @@ def trials(problem: Problem, variant: Variant, given: Sequence[Sequence[int]], w
         variant.forward, variant.backward, problem.chip, region, layouts, budgets, _PASSES, _WAITING, number
     )
     return [
-        Trial(price, variant, starts[k], knobs[k], states[k]) for k, price in enumerate(prices.tolist()) if price < 1e300
+        Trial(price, variant, starts[k], knobs[k], states[k])
+        for k, price in enumerate(prices.tolist())
+        if price < 1e300
     ]
 
 
@@ -215,17 +233,12 @@ def planned(problem: Problem, trial: Trial) -> Plan:
     return Plan(variant, tuple(units), start, tuple(ends), _swaps(units))
 
 
-def evaluate(problem: Problem, plan: Plan) -> Candidate:
-    """Native gates and score of a plan where it stands."""
+def candidate(problem: Problem, plan: Plan) -> Candidate:
+    """A plan in native gates where it stands."""
     wires = plan.variant.circuit.output_wire
     final = [(wires[v], instruction) for v, instruction in problem.final]
     native = synthesize(plan.units, plan.variant.templates, plan.ends, final, problem.device)
-    steps = native_steps(native, problem.device, problem.slot_values)
-    places = plan.final_layout.physical
-    measured = [places[v] for v in problem.measured]
-    gates = problem.device.gates
-    loss = -sum(math.log1p(-(gates[o.name, o.qubits].error or 0.0)) for o in native if (o.name, o.qubits) in gates)
-    return Candidate(plan, native, steps, score(steps, problem.device, places, measured, problem.method), loss)
+    return Candidate(problem, plan, native)
 
 
 def native_steps(
@@ -234,7 +247,9 @@ def native_steps(
     """Native operations with their durations (s) and their angles at each draw."""
     steps = []
     for operation in native:
-        params = () if operation.original is not None else tuple(angle.values(slot_values) for angle in operation.angles)
+        params = (
+            () if operation.original is not None else tuple(angle.values(slot_values) for angle in operation.angles)
+        )
         if operation.name == "barrier":
             duration = 0.0
         elif operation.name == "delay" and operation.original is not None:
@@ -282,9 +297,9 @@ def _swaps(units: Sequence[Unit]) -> int:
     return sum(entries.count(SWAP) for entries, _ in units)
 
 
-def relocations(problem: Problem, candidate: Candidate, seed: int, count: int) -> list[Plan]:
+def relocations(problem: Problem, best: Candidate, seed: int, count: int) -> list[Plan]:
     """The cheapest other places of a plan, by a first-order sum over couplers and qubits: gates, waiting, readout."""
-    plan, chip = candidate.plan, problem.chip
+    plan, chip = best.plan, problem.chip
     nodes = sorted(plan.couplings)
     column = {p: i for i, p in enumerate(nodes)}
     loads = np.zeros((len(nodes), len(nodes)))
@@ -294,7 +309,7 @@ def relocations(problem: Problem, candidate: Candidate, seed: int, count: int) -
             loads[a, b] += sum(code < 0 for code in plan.variant.templates.codes(entries))
     loads += loads.T
     vertices = np.zeros((len(nodes), problem.device.num_qubits))
-    for p, waiting in _waits(candidate.steps).items():
+    for p, waiting in _waits(best.steps).items():
         if p in column:
             vertices[column[p]] += waiting * chip.idle
     for v in problem.measured:

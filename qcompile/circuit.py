@@ -16,7 +16,17 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from qiskit import QuantumCircuit, qasm2, qasm3
-from qiskit.circuit import Barrier, CircuitInstruction, ControlFlowOp, Delay, Instruction, Measure, Operation, ParameterExpression, Reset
+from qiskit.circuit import (
+    Barrier,
+    CircuitInstruction,
+    ControlFlowOp,
+    Delay,
+    Instruction,
+    Measure,
+    Operation,
+    ParameterExpression,
+    Reset,
+)
 from qiskit.circuit.exceptions import CircuitError as QiskitCircuitError
 
 from qcompile.device import Device

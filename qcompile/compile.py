@@ -21,8 +21,8 @@ from qcompile.candidates import (
     Trial,
     Variant,
     best_of,
+    candidate,
     embedded,
-    evaluate,
     nearly_fitting,
     planned,
     relocations,
@@ -40,7 +40,7 @@ from qcompile.circuit import (
 from qcompile.compiled import CompiledCircuit, on_demand, set_qiskit_layout
 from qcompile.device import Device
 from qcompile.errors import InputError
-from qcompile.estimate import complete
+from qcompile.estimate import Estimate, complete
 from qcompile.lowering import lower
 from qcompile.regions import alternatives
 from qcompile.schedule import with_delays_in_seconds
@@ -95,17 +95,19 @@ def compile(
     compiled = to_circuit(best.native, lowered, device.num_qubits)
     set_qiskit_layout(compiled, original, plan.initial_layout, _moves(plan))
     assert_executable(compiled, device)
-    places = plan.final_layout.physical
-    estimate = on_demand(partial(complete, compiled.copy(), device, best.steps, places, swaps=plan.swaps))
+    estimate = on_demand(partial(_estimate, compiled.copy(), best))
     frames = dropped_frames(best.native, lowered)
     return CompiledCircuit(
         compiled, plan.initial_layout, plan.final_layout, estimate, device, lowered.parameters, frames
     )
 
 
-def _variants(
-    body: QuantumCircuit, slots: dict[Parameter, int], measured: tuple[int, ...]
-) -> tuple[Variant, ...]:
+def _estimate(compiled: QuantumCircuit, best: Candidate) -> Estimate:
+    places = best.plan.final_layout.physical
+    return complete(compiled, best.problem.device, best.steps, places, swaps=best.plan.swaps)
+
+
+def _variants(body: QuantumCircuit, slots: dict[Parameter, int], measured: tuple[int, ...]) -> tuple[Variant, ...]:
     """The circuit as it is written, and rewritten with fewer CX where that saves many."""
     found = [Variant(read_blocks(body, slots), measured)]
     for rewriting in alternatives(body):
@@ -126,13 +128,13 @@ def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
             work = _WORK[number] // len(problem.variants)
             pool += trials(problem, variant, given[k], work, 1000 * seed + 10 * number + k)
         pool.sort(key=lambda trial: trial.price)
-        found += [evaluate(problem, planned(problem, trial)) for trial in pool[: _ESTIMATED[number]]]
+        found += [candidate(problem, planned(problem, trial)) for trial in pool[: _ESTIMATED[number]]]
         if number == 0:
             plans = [nearly_fitting(problem, variant, seed, limit=10**6) for variant in problem.variants]
-            found += [evaluate(problem, plan) for plan in plans if plan is not None]
+            found += [candidate(problem, plan) for plan in plans if plan is not None]
         if _MOVED[number]:
             moved = relocations(problem, best_of(found), seed + number, _MOVED[number])
-            found += [evaluate(problem, plan) for plan in moved]
+            found += [candidate(problem, plan) for plan in moved]
         given = [[tuple(t.layout.tolist()) for t in pool if t.variant is v][:4] for v in problem.variants]
     return found
 

@@ -5,49 +5,82 @@ wire once. As a network of SWAPs that melt into their rotations, a line takes 3 
 2: wires hold the edges of a tree over the n bits and a ground, x_i being the edge from i to the ground; CX slides an
 edge along its neighbour, (i, j) + (j, k) = (i, k). A path of n edges walks through an odd-even transposition of its
 vertices with two CX a transposition (Klaver et al., "SWAP-less implementation of quantum algorithms", arXiv
-2408.10907). Searched networks take fewer still: 43 CX for 8 qubits, where the SWAPs took 84 and CX between all pairs
-take 56.
+2408.10907); where only some pairs are wanted, `line_order` finds a short walk. Searched networks take fewer still: 49
+CX in 23 layers for 8 qubits, where SWAPs took 84 and CX between all pairs take 56.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from qcompile.line_order import walk
+
+Network = list[tuple[int, int]]
+"""CX (control, target) in order of time, after which each wire holds one bit again: another one than before."""
+
 _SEARCHED = {
     3: "abBba",
     4: "abcbBbcba",
-    5: "EDCBCcEdcCBcCDE",
-    6: "FEDCBCEcdFeDdDCDdBbCDEF",
-    7: "GFEDCDBdDCDdGedfFedDCDdBDCDEGFG",
-    8: "HGFEDCDdFfedBDdCDEefegGfeEDECcDEeEBDCDEFHGH",
-    9: "abcdefgFfFEcCDFdhEFfgFfeEDCBdDdbCDEefgeGfeEDEheHgfeEdCcba",
-    10: "abcdeEfeEDghEefiHhgGefeEDCEeEDEaBbFcCdDEFfgfFhfagbfcedcIbBiHhGgfbcdedcba",
+    5: "EDCBcCcdcCBCEDE",
+    6: "FEDCBcCEDFdedDCDdBbCDEF",
+    7: "abcCdcCBCcedcfFeEdcCBCcGFCfedcba",
+    8: "HGFEGDdgGCcFGBEegCDFGadbCHceEfFDadgfEFfbBCcDFEFGH",
+    9: "IHGFEDCgGBghcgCGFcdGIHceEfFCDIdgGhbCEecDfeEHgefeEaBbCDEeFfGIHI",
 }
-"""Networks found by beam search over trees, by number of wires. A letter is one CX: its place in the alphabet is the
-target's wire, a small letter has its control on the wire after the target, a capital one on the wire before."""
+"""All pairs, by number of wires: found by beam search over trees, the least sum of CX and depth. A letter is one CX:
+its place in the alphabet is the target's wire; small: the control is the wire after, capital: the one before."""
+
+_MOST_BITS = 64  # a walk is looked for up to here; a wider layer is met in the order in which it is written
 
 
-def line_network(n: int, *, reversing: bool = False) -> list[tuple[int, int]]:
-    """CX (control, target) between neighbours of a line of n wires that make every parity of two bits.
+def all_pairs(n: int) -> Network:
+    """A network between neighbours of a line of n wires that makes every parity of two bits.
 
-    In the end each wire holds one bit again: another one than before.
-
-    Args:
-        reversing: the bits end in reverse order, for a few CX more; otherwise in any order (`final_bits`).
-    >>> line_network(3)
+    >>> all_pairs(3)
     [(1, 0), (2, 1), (0, 1), (2, 1), (1, 0)]
     """
-    if n in _SEARCHED and not reversing:
-        return [
-            (t + 1 if letter.islower() else t - 1, t) for letter in _SEARCHED[n] for t in [ord(letter.lower()) - 97]
-        ]
-    # vertices in a row: the ground, bits 0 to n - 1; wire w holds the edge between places w and w + 1
+    if n in _SEARCHED:
+        letters = [(letter, ord(letter.lower()) - ord("a")) for letter in _SEARCHED[n]]
+        return [(target + 1 if letter.islower() else target - 1, target) for letter, target in letters]
+    return _odd_even(n, n - 2)
+
+
+def all_pairs_reversing(n: int) -> Network:
+    """The same, for a few CX more, with the bits in reverse order in the end."""
+    return _odd_even(n, n)
+
+
+def _odd_even(n: int, layers: int) -> Network:
+    return along(range(n), [w for layer in range(layers) for w in range(layer % 2, n - 1, 2)])
+
+
+def along(order: Sequence[int], exchanges: Sequence[int]) -> Network:
+    """The network of a walk: it makes the parity of all bits that are ever neighbours.
+
+    Args:
+        order: [place on the line] wire.
+        exchanges: places whose bit changes places with the next one's, in time.
+    """
+    n = len(order)
+    # vertices in a row: the ground, then the bits; the edge between places w - 1 and w stands on wire order[w]
     network = [(w - 1, w) for w in range(n - 1, 0, -1)]
-    for layer in range(n if reversing else n - 2):
-        for w in range(1 + layer % 2, n, 2):  # exchanges the vertices at both ends of the edge on wire w
-            network += [(w, w - 1), (w, w + 1)] if w + 1 < n else [(w, w - 1)]
-    return network + [(w - 1, w) for w in range(1, n)]
+    for w in exchanges:
+        network.append((w + 1, w))
+        if w + 2 < n:
+            network.append((w + 1, w + 2))
+    network += [(w - 1, w) for w in range(1, n)]
+    return [(order[control], order[target]) for control, target in network]
 
 
-def parities(network: list[tuple[int, int]], n: int) -> list[int]:
+def some_pairs(n: int, wanted: Sequence[tuple[int, int]]) -> Network:
+    """A network between neighbours of some line of n wires that makes the parities of the wanted pairs of bits."""
+    best = all_pairs(n)
+    if n <= _MOST_BITS and len(wanted) < n * (n - 1) // 2:
+        best = min(best, along(*walk(n, wanted)), key=len)
+    return best
+
+
+def parities(network: Network, n: int) -> list[int]:
     """The parity that each CX makes, as a bit mask of the bits that n wires began with."""
     rows = [1 << w for w in range(n)]
     found = []
@@ -57,8 +90,8 @@ def parities(network: list[tuple[int, int]], n: int) -> list[int]:
     return found
 
 
-def final_bits(network: list[tuple[int, int]], n: int) -> list[int]:
-    """[wire] the bit that each wire holds after a network that leaves one bit on each."""
+def final_bits(network: Network, n: int) -> list[int]:
+    """[wire] the bit that each wire holds after a network."""
     rows = [1 << w for w in range(n)]
     for control, target in network:
         rows[target] ^= rows[control]

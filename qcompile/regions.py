@@ -16,7 +16,7 @@ from qiskit.circuit import CircuitInstruction, Qubit
 from qiskit.circuit.library import CXGate
 
 from qcompile.linear import linear_map, synthesize_linear
-from qcompile.phase_polynomial import final_bits, line_network
+from qcompile.phase_polynomial import Network, all_pairs_reversing, final_bits, parities, some_pairs
 
 LEAST_SAVED = 0.15
 """Share of the CX that a rewriting must save to be worth another candidate."""
@@ -124,17 +124,32 @@ def with_fewer_cx(region: Region) -> list[tuple[int, int]] | None:
     return synthesize_linear(rows, region.pairs, fewer_than=len(region.pairs))
 
 
-def on_a_line(region: Region, *, reversing: bool) -> list[tuple[int, int]] | None:
-    """CX between neighbours among a region's wires that meet its parities and permute its wires; None if not worth it.
+_CX_A_PARITY = 4.5
+"""Most CX that a network may take for each parity: a ZZ rotation takes 2, with a SWAP 3, and SWAPs alone 3 more."""
 
-    Worth it is what takes at most the 3 CX a parity that a ZZ rotation takes with a SWAP. Only for a region that
-    permutes nothing itself: all its parities are of two bits.
+
+def on_a_line(region: Region, reversing: bool, before: Network | None) -> Network | None:
+    """CX between neighbours along a line of a region's wires that make its parities and permute its wires.
+
+    Args:
+        region: None is returned unless all its inner parities are of two bits and its CX do nothing in the end.
+        reversing: whether the line must be the wires in their order, its bits reversed in the end.
+        before: the network that the same wires had in the region before: backwards it makes the same parities, takes
+            them along the same line, and leaves the wires as they were.
+    Returns: None, too, if it takes more than `_CX_A_PARITY` CX a parity.
     """
     n, wanted = len(region.wires), region.inner_parities()
     if n < 3 or region.rows != [1 << i for i in range(n)] or any(parity.bit_count() != 2 for parity in wanted):
         return None
-    network = line_network(n, reversing=reversing)
-    return network if len(network) <= 3 * len(wanted) else None
+    if len(wanted) * _CX_A_PARITY < 2 * (n - 1):
+        return None  # to and from a path of edges
+    if before is not None and set(parities(before[::-1], n)).issuperset(wanted):
+        network = before[::-1]
+    elif reversing:
+        network = all_pairs_reversing(n)
+    else:
+        network = some_pairs(n, [(parity.bit_length() - 1, (parity & -parity).bit_length() - 1) for parity in wanted])
+    return network if len(network) <= _CX_A_PARITY * len(wanted) else None
 
 
 @dataclass(frozen=True)
@@ -155,7 +170,8 @@ def alternatives(circuit: QuantumCircuit) -> list[Rewriting]:
 
     Linear regions with at least `LEAST_SAVED` fewer CX: they save gates, not SWAPs, and a CX between qubits that never
     met before may cost more than it saves. Regions with ZZ rotations on most pairs as networks along a line, which
-    need no SWAPs on any chip with a path of so many qubits, in a short form and in one that reverses the line.
+    need no SWAPs on any chip with a path of so many qubits: in a short form, and where that leaves the wires in
+    disorder, in one that reverses the line.
 
     Args:
         circuit: one-qubit gates, cx, swap, measure, reset, delay, barrier; parameters may be symbolic.
@@ -163,11 +179,15 @@ def alternatives(circuit: QuantumCircuit) -> list[Rewriting]:
     """
     gathered = layers(circuit)
     found = []
-    short, before, after, lines = _rewritten(circuit, gathered, None)
+    fewer, before, after, lines = _rewritten(circuit, gathered, None)
     if before - after >= LEAST_SAVED * before > 0:
+        found.append(fewer)
+    if lines:
+        short, *_ = _rewritten(circuit, gathered, False)
         found.append(short)
-    for reversing in (False, True) if lines else ():
-        found.append(_rewritten(circuit, gathered, reversing)[0])
+        if short.ends != tuple(range(circuit.num_qubits)):
+            reversing, *_, used = _rewritten(circuit, gathered, True)
+            found += [reversing] if used else []
     return found
 
 
@@ -180,17 +200,19 @@ def _rewritten(
     out = circuit.copy_empty_like()
     before = after = 0
     lines = permuted = False
+    networks: dict[tuple[int, ...], Network] = {}
     for others, linear in gathered:
         for i in others:
             out._append(i.replace(qubits=[qubits[wire[q]] for q in i.qubits]) if permuted else i)
         moved: dict[int, int] = {}
         for region in regions(linear, wire):
             before += len(region.pairs)
-            pairs = on_a_line(region, reversing=bool(reversing))
+            pairs = on_a_line(region, bool(reversing), networks.get(region.wires))
             lines = lines or pairs is not None
             if pairs is None or reversing is None:
                 pairs = with_fewer_cx(region)
             else:
+                networks[region.wires] = pairs
                 moved.update(zip((region.wires[b] for b in final_bits(pairs, len(region.wires))), region.wires))
             after += len(region.pairs if pairs is None else pairs)
             _write(out, region, pairs)

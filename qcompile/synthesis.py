@@ -36,7 +36,7 @@ from qcompile.ideal import standard_gates
 from qcompile.lowering import Angle, Lowered
 from qcompile.native_form import checked_form
 from qcompile.pulses import H, Matrix, Wires, as_matrix
-from qcompile.units import SWAP, Templates, Unit
+from qcompile.units import Templates, Unit, is_fence
 
 _Pair = tuple[Matrix | None, Matrix | None]
 
@@ -97,12 +97,12 @@ class _Synthesizer:
     ) -> list[NativeOperation]:
         circuit, parts, add = templates.circuit, templates.parts, self.wires.add
         for entries, qubits in units:
-            fence = None if entries[0] == SWAP else circuit.nodes[entries[0] // 2].fence
-            if fence is not None:
-                for code in circuit.nodes[entries[0] // 2].codes:
+            if is_fence(circuit, entries[0]):
+                node = circuit.nodes[entries[0] // 8]
+                for code in node.codes:
                     part, side = divmod(code, len(qubits))
                     add(qubits[side], parts[part])
-                self._fence(fence, qubits)
+                self._fence(node.fence, qubits)
                 continue
             first, second = qubits
             for code in templates.codes(entries):
@@ -174,7 +174,6 @@ def native_cx(device: Device, control: int, target: int) -> _NativeCX:
 
 _DIAGONAL = {"cz": (True, True), "cx": (True, False), "cy": (True, False), "ch": (True, False)}
 """Native gates that commute with Z rotations of a qubit."""
-
 
 
 @lru_cache(maxsize=65536)

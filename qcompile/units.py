@@ -23,6 +23,9 @@ from qcompile.pulses import Matrix, as_matrix
 SWAP = -1
 """Entry of a unit that exchanges its qubits."""
 
+TURNED, OPENS = 1, 2
+"""Bits of an entry."""
+
 _ONE: Matrix = (1 + 0j, 0j, 0j, 1 + 0j)
 
 
@@ -30,7 +33,8 @@ class Unit(NamedTuple):
     """Neighbouring blocks and SWAPs on one coupler, or a fence.
 
     Attributes:
-        entries: in time order: SWAP, or 2 * node + 1 where the node's first wire is on the second qubit, else 2 * node.
+        entries: in time order: SWAP, or 8 * node, and in it TURNED where the node's first wire is on the second qubit,
+            OPENS << side where the node is the first of its stage on wire `side` and brings what stands in front.
         qubits: physical.
     """
 
@@ -68,29 +72,38 @@ def read_units(circuit: BlockCircuit, items: NDArray[np.int64], layout: Sequence
             continue
         followed.update(qubits)
         kept.append((node, qubits))
+    closed = set(circuit.openings)
     entries: list[list[int]] = []
     places: list[tuple[int, ...]] = []
     last: dict[int, int] = {}
     for node, qubits in reversed(kept):
-        is_fence = node != SWAP and circuit.nodes[node].fence is not None
         u = last.get(qubits[0], -1)
-        joins = not is_fence and u >= 0 and u == last.get(qubits[1]) and len(places[u]) == 2
-        if joins and _is_fence(circuit, entries[u][0]):
+        joins = (node == SWAP or circuit.nodes[node].fence is None) and u >= 0 and u == last.get(qubits[1])
+        if joins and is_fence(circuit, entries[u][0]):
             joins = False
         if not joins:
             u = len(entries)
             entries.append([])
             places.append(qubits)
             last.update(dict.fromkeys(qubits, u))
-        entries[u].append(SWAP if node == SWAP else 2 * node + (places[u] != qubits))
+        if node == SWAP:
+            entries[u].append(SWAP)
+            continue
+        entry = 8 * node + TURNED * (places[u] != qubits)
+        for side, place in enumerate(zip(circuit.nodes[node].wires, circuit.stages[node])):
+            if place in closed:
+                closed.remove(place)
+                entry += OPENS << side
+        entries[u].append(entry)
     ends = [0] * circuit.num_qubits
     for p, w in holder.items():
         ends[w] = p
     return [Unit(tuple(e), q) for e, q in zip(entries, places)], ends
 
 
-def _is_fence(circuit: BlockCircuit, entry: int) -> bool:
-    return entry != SWAP and circuit.nodes[entry // 2].fence is not None
+def is_fence(circuit: BlockCircuit, entry: int) -> bool:
+    """Whether an entry of a unit is a measurement, reset, delay or barrier."""
+    return entry != SWAP and circuit.nodes[entry // 8].fence is not None
 
 
 class Templates:
@@ -119,17 +132,26 @@ class Templates:
             if entry == SWAP:
                 exchange = not _swap_behind(codes) and not exchange
                 continue
-            node = self.circuit.nodes[entry // 2]
-            added = list(node.codes) if entry % 2 == 0 else [_turned(code) for code in node.codes]
+            added = self._entry(entry)
             if exchange:
                 exchange = not _swap_before(added)
             codes += added
         if exchange:
             codes += [CX, XC, CX]
-        blocks = [entry // 2 for entry in entries if entry != SWAP]
+        blocks = [entry // 8 for entry in entries if entry != SWAP]
         if blocks and all(self.circuit.numeric[k] for k in blocks):
             return self._shorter(codes)
         return tuple(codes)
+
+    def _entry(self, entry: int) -> list[int]:
+        """Codes of one node, and of what it opens."""
+        circuit, k = self.circuit, entry // 8
+        codes: list[int] = []
+        for side, place in enumerate(zip(circuit.nodes[k].wires, circuit.stages[k])):
+            if entry & OPENS << side:
+                codes += [2 * part + side for part in circuit.openings[place]]
+        codes += circuit.nodes[k].codes
+        return [_turned(code) for code in codes] if entry & TURNED else codes
 
     def _shorter(self, codes: list[int]) -> tuple[int, ...]:
         """The same unitary in as few CX as it needs; what waits in front stays apart where it may be symbolic."""

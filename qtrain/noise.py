@@ -24,7 +24,8 @@ from qcompile.device import Device
 from qcompile.errors import NotExecutableError
 from qcompile.native_form import basis_change, checked_form
 from qcompile.schedule import delay_seconds, pad, schedule
-from qtrain.gates import Fixed, Qubits, Rotation, Unitary, gate_steps
+from qtrain.frames import joined, keeps_frames
+from qtrain.gates import Fixed, Qubits, Rotation, Step, Unitary, gate_steps
 from qtrain.measurement import Basis, measurement, relabelled
 from qtrain.program import Program, SlotRotation, lower_ops, read
 from qtrain.slots import angle_map
@@ -137,14 +138,29 @@ def _noisy_ops(program: Program, padded: QuantumCircuit) -> Iterator[Fixed | Slo
     """Each native gate as its unitary, then its noise; delays and resets as channels."""
     compiled = program.compiled
     assert compiled is not None
-    device = compiled.device
-    position = {p: i for i, p in enumerate(compiled.active_qubits)}
-    index_of = {q: i for i, q in enumerate(padded.qubits)}
     # a schedule may order instructions anew, but never those on the same qubits: slots are found again by those
     slots: dict[Qubits, deque[int]] = {}
     for op in program.ops:
         if isinstance(op, SlotRotation):
             slots.setdefault(op.qubits, deque()).append(op.slot)
+    found = _noisy_steps(compiled, padded)
+    for step in joined(found) if keeps_frames(compiled.circuit) else found:
+        if isinstance(step, Rotation):
+            before, rotation, after = _as_z_rotation(step, slots[step.qubits].popleft())
+            yield from before
+            yield rotation
+            yield from after
+        elif len(step.matrix) == 2:  # type: ignore[union-attr]  # of a rotation that was symbolic in both of its parts
+            yield _transfer(step.qubits, step.matrix)  # type: ignore[union-attr]
+        else:
+            yield step  # type: ignore[misc]  # resets are channels here
+
+
+def _noisy_steps(compiled: CompiledCircuit, padded: QuantumCircuit) -> Iterator[Step]:
+    """The same with rotations as they are: `Fixed` Pauli transfer matrices and `Rotation`."""
+    device = compiled.device
+    position = {p: i for i, p in enumerate(compiled.active_qubits)}
+    index_of = {q: i for i, q in enumerate(padded.qubits)}
     for number, instruction in enumerate(padded.data):
         operation = instruction.operation
         name = operation.name
@@ -160,13 +176,10 @@ def _noisy_ops(program: Program, padded: QuantumCircuit) -> Iterator[Fixed | Slo
             yield Fixed(qubits, RESET_PTM)
         else:
             for step in gate_steps(operation, qubits, f"gate {number} ({name} on physical qubits {list(physical)})"):
-                if isinstance(step, Rotation):
-                    before, rotation, after = _as_z_rotation(step, slots[step.qubits].popleft())
-                    yield from before
-                    yield rotation
-                    yield from after
+                if isinstance(step, Fixed):
+                    yield _transfer(step.qubits, step.matrix)
                 else:
-                    yield _transfer(step.qubits, step.matrix)  # type: ignore[union-attr]  # a gate holds no reset
+                    yield step
         if name not in device.native_gates.virtual:
             yield Fixed(qubits, _noise(device, name, physical))
 

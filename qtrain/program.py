@@ -20,6 +20,7 @@ from qiskit.circuit import Parameter, ParameterExpression
 from qiskit.quantum_info import SparsePauliOp
 
 from qtrain.errors import ConfigError, ModelError
+from qtrain.frames import joined, keeps_frames
 from qtrain.gates import Fixed, Reset, Rotation, steps
 from qtrain.measurement import Measurement, checked_observables, measurement
 from qtrain.slots import AngleMap, Array, angle_map
@@ -204,7 +205,8 @@ def lower_ops(circuit: QuantumCircuit) -> tuple[list[Op], list[tuple[ParameterEx
     ops: list[Op] = []
     expressions: list[tuple[ParameterExpression, str]] = []
     touched: set[int] = set()
-    for step in steps(circuit):
+    found = joined(steps(circuit)) if keeps_frames(circuit) else steps(circuit)
+    for step in found:
         if isinstance(step, Rotation):
             ops.append(SlotRotation(step.qubits, step.paulis, len(expressions)))
             expressions.append((step.angle, step.place))

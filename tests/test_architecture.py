@@ -24,7 +24,7 @@ TIERS = (
     ("native", "staleness", "losses", "hellinger", "linear", "phase_polynomial"),
     ("estimate", "summary", "lowering", "cancellation", "regions", "binding"),
     ("pulses",),
-    ("block_kernels", "blocks", "units"),
+    ("block_kernels", "block_plain", "blocks", "units"),
     ("placement", "routing", "synthesis"),
     ("compiled", "candidates", "cost", "expectation", "verify"),
     ("compile",),

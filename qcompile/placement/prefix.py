@@ -18,7 +18,7 @@ _LATER = 0.6  # weight of a pair that is met just outside the span, beside CERTA
 _FAINT = 1e-6  # weight that no distance falls below
 
 ATTEMPTS: tuple[tuple[float, Knobs], ...] = (
-    (2.0, Knobs(width=1000, crowding=0.3, mismatch=0.2, waste=0.2)),
+    (2.0, Knobs(width=400, crowding=0.3, mismatch=0.2, waste=0.2)),
     (1.0, Knobs(width=500, crowding=0.3, mismatch=0.0, waste=0.05)),
     (2.0, Knobs(width=2000, crowding=0.3, mismatch=0.2, waste=0.2, start=1)),
     (0.5, Knobs(width=1000, crowding=0.3, mismatch=0.1, waste=0.1)),

@@ -17,7 +17,6 @@ from qcompile.placement.couplings import Couplings, couplings
 from qcompile.placement.embedding import Found, Prices, find
 
 
-
 @lru_cache(maxsize=64)
 def live_couplings(device: Device) -> tuple[NDArray[np.int64], Couplings]:
     """(physical qubits of the largest live region, ascending; its couplers between positions in that array)."""

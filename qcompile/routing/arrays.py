@@ -134,8 +134,8 @@ def block_arrays(circuit: BlockCircuit, measured: Iterable[int], *, backward: bo
 
 
 @lru_cache(maxsize=64)
-def chip_arrays(device: Device, region: frozenset[int], readout_weight: float) -> Chip:
-    """One connected live region; qubits outside have no couplers."""
+def chip_arrays(device: Device, region: frozenset[int], readout_weight: float, waiting_weight: float) -> Chip:
+    """One connected live region; qubits outside have no couplers. Weights: of what readout and waiting lose."""
     graph = device.graph.subgraph(region)
     count = device.num_qubits
     edges = sorted((min(a, b), max(a, b)) for a, b in graph.edges)
@@ -165,7 +165,7 @@ def chip_arrays(device: Device, region: frozenset[int], readout_weight: float) -
         hops=hops,
         offsets=offsets,
         near=flat,
-        idle=(1 - float(__import__('os').environ.get('LAM', 0))) * (1 / t1 + 2 / t2) / 4,
+        idle=waiting_weight * (1 / t1 + 2 / t2) / 4,
         readout=readout_weight * readout,
         unit=float(np.median(gate)) if len(gate) else 0.0,
     )

@@ -24,14 +24,19 @@ _FAIR = 5  # SWAPs after which the rate of blocks a SWAP is believed
 _SLACK = 1.5
 
 
+_NONE = np.empty(0, np.int64)
+
+
 class View(NamedTuple):
-    """What routing sees of a circuit: two-qubit blocks, and what must come before what.
+    """What routing sees of a circuit: two-qubit blocks, fences, and what must come before what.
 
     Attributes:
         num_qubits: virtual qubits.
-        first, second: [block] virtual qubits, in an order that the stages allow.
-        stage_first, stage_second: [block] number of the commuting group that a block belongs to on its first and on its
-            second wire; on a wire, all blocks of a group come before any of a later one. Numbers may have gaps.
+        first, second: [node] virtual qubits of a block, in an order that the stages allow; -1, -1 for a fence.
+        stage_first, stage_second: [node] number of the commuting group that a block belongs to on its first and on its
+            second wire; on a wire, all nodes of a group come before any of a later one. Numbers may have gaps.
+        fence_node, fence_wire, fence_stage: a row for each wire of each fence (barrier, measurement, ...): it runs when
+            it is ready on all of its wires, wherever they are.
     """
 
     num_qubits: int
@@ -39,29 +44,51 @@ class View(NamedTuple):
     second: Ints
     stage_first: Ints
     stage_second: Ints
+    fence_node: Ints = _NONE
+    fence_wire: Ints = _NONE
+    fence_stage: Ints = _NONE
 
     def backward(self) -> View:
-        """The same circuit from its end: block k is block len - 1 - k here."""
+        """The same circuit from its end: node k is node len - 1 - k here."""
         return View(
             self.num_qubits,
             np.ascontiguousarray(self.first[::-1]),
             np.ascontiguousarray(self.second[::-1]),
             -self.stage_first[::-1],
             -self.stage_second[::-1],
+            len(self.first) - 1 - self.fence_node,
+            self.fence_wire,
+            -self.fence_stage,
         )
 
     def part(self, begin: int, end: int) -> View:
-        """Blocks begin to end - 1 alone."""
-        return View(self.num_qubits, *(column[begin:end] for column in self[1:]))
+        """Nodes begin to end - 1 alone."""
+        inside = (self.fence_node >= begin) & (self.fence_node < end)
+        return View(
+            self.num_qubits,
+            self.first[begin:end],
+            self.second[begin:end],
+            self.stage_first[begin:end],
+            self.stage_second[begin:end],
+            self.fence_node[inside] - begin,
+            self.fence_wire[inside],
+            self.fence_stage[inside],
+        )
+
+    @property
+    def blocks(self) -> Ints:
+        """Nodes that are no fences."""
+        return np.flatnonzero(self.first >= 0)
 
 
 class Wires(NamedTuple):
     """A view, wire by wire. Groups are numbered from 0 without gaps; group g of wire w is number begins[w] + g.
 
     Attributes:
-        first, second, group_first, group_second: [block].
-        members: blocks of all groups, one after another, program order inside a group.
+        first, second, group_first, group_second: [node].
+        members: nodes of all groups, one after another, program order inside a group.
         starts: [group + 1] in `members`. begins: [wire + 1].
+        fence_offsets: [node + 1] in `fence_wires` and `fence_groups`.
     """
 
     first: Ints
@@ -71,6 +98,9 @@ class Wires(NamedTuple):
     members: Ints
     starts: Ints
     begins: Ints
+    fence_offsets: Ints
+    fence_wires: Ints
+    fence_groups: Ints
 
 
 class Route(NamedTuple):
@@ -78,7 +108,8 @@ class Route(NamedTuple):
 
     Attributes:
         layout: [virtual] where qubits start.
-        items: [item, 3] in order of execution: block (-1: a SWAP), place of its first and of its second qubit.
+        items: [item, 3] in order of execution: node (-1: a SWAP), place of its first and of its second qubit; -1, -1 of
+            a fence.
         swaps: how many there are.
     """
 
@@ -89,25 +120,33 @@ class Route(NamedTuple):
     def on(self, qubits: Ints) -> Route:
         """The same with place p called qubits[p]."""
         items = self.items.copy()
-        items[:, 1:] = qubits[items[:, 1:]]
+        items[:, 1:] = np.where(items[:, 1:] < 0, -1, qubits[items[:, 1:]])
         return Route(qubits[self.layout], items, self.swaps)
 
 
 def wires(view: View, places: int) -> Wires:
     """Groups of each wire; wires from `num_qubits` to `places` carry nothing."""
-    count = len(view.first)
-    wire = np.concatenate([view.first, view.second])
-    stage = np.concatenate([view.stage_first, view.stage_second])
-    block = np.tile(np.arange(count), 2)
-    order = np.lexsort((block, stage, wire))
-    opens = np.ones(2 * count, np.bool_)
+    count, blocks = len(view.first), view.blocks
+    wire = np.concatenate([view.first[blocks], view.second[blocks], view.fence_wire])
+    stage = np.concatenate([view.stage_first[blocks], view.stage_second[blocks], view.fence_stage])
+    node = np.concatenate([blocks, blocks, view.fence_node])
+    order = np.lexsort((node, stage, wire))
+    opens = np.ones(len(wire), np.bool_)
     opens[1:] = (np.diff(wire[order]) != 0) | (np.diff(stage[order]) != 0)
-    starts = np.append(np.flatnonzero(opens), 2 * count)
+    starts = np.append(np.flatnonzero(opens), len(wire))
     begins = np.searchsorted(wire[order][starts[:-1]], np.arange(places + 1))
-    number = np.empty(2 * count, np.int64)
+    number = np.empty(len(wire), np.int64)
     number[order] = np.cumsum(opens) - 1
     number -= begins[wire]
-    return Wires(view.first, view.second, number[:count], number[count:], block[order], starts, begins)
+    groups = np.full((2, count), -1, np.int64)
+    groups[:, blocks] = number[: 2 * len(blocks)].reshape(2, -1)
+    fences = np.argsort(view.fence_node, kind="stable")
+    offsets = np.searchsorted(view.fence_node[fences], np.arange(count + 1))
+    fence_groups = number[2 * len(blocks) :][fences]
+    return Wires(
+        view.first, view.second, groups[0].copy(), groups[1].copy(), node[order], starts, begins,
+        offsets, view.fence_wire[fences], fence_groups,
+    )  # fmt: skip
 
 
 def route(
@@ -171,41 +210,55 @@ def _open(at, wire, group):  # type: ignore[no-untyped-def]  # pragma: no cover 
 
 
 @numba.njit(cache=True, nogil=True)
+def _runs(at, b, w, adjacency, place, group):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Whether node b, in the open group of wire w, is ready on its other wires and on a coupler."""
+    if at.first[b] < 0:
+        for k in range(at.fence_offsets[b], at.fence_offsets[b + 1]):
+            if group[at.fence_wires[k]] != at.fence_groups[k]:
+                return False
+        return True
+    other, theirs = at.second[b], at.group_second[b]
+    if other == w:
+        other, theirs = at.first[b], at.group_first[b]
+    return group[other] == theirs and adjacency[place[w], place[other]]
+
+
+@numba.njit(cache=True, nogil=True)
+def _leave(at, wire, group, left, stack, waiting):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Takes one node off a wire's open group; behind the last, opens the next one and puts the wire on the stack."""
+    left[wire] -= 1
+    if left[wire] > 0:
+        return waiting
+    group[wire] += 1
+    low, high = _open(at, wire, group[wire])
+    left[wire] = high - low
+    stack[waiting] = wire
+    return waiting + 1
+
+
+@numba.njit(cache=True, nogil=True)
 def _advance(at, adjacency, place, group, left, done, log, logged, stack, waiting):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Runs what can run, beginning with the wires on the stack; returns the length of the log of blocks."""
+    """Runs what can run, beginning with the wires on the stack; returns the length of the log of nodes."""
     while waiting > 0:
         waiting -= 1
         w = stack[waiting]
-        again = True
-        while again:
-            again = False
-            low, high = _open(at, w, group[w])
-            for i in range(low, high):
-                b = at.members[i]
-                if done[b]:
-                    continue
-                other, theirs = at.second[b], at.group_second[b]
-                if other == w:
-                    other, theirs = at.first[b], at.group_first[b]
-                if group[other] != theirs or not adjacency[place[w], place[other]]:
-                    continue
-                done[b] = 1
-                log[logged] = b
-                logged += 1
-                left[other] -= 1
-                if left[other] == 0:
-                    group[other] += 1
-                    start, end = _open(at, other, group[other])
-                    left[other] = end - start
-                    stack[waiting] = other
-                    waiting += 1
-                left[w] -= 1
-                if left[w] == 0:
-                    group[w] += 1
-                    start, end = _open(at, w, group[w])
-                    left[w] = end - start
-                    again = True
-                    break
+        opened = group[w]
+        low, high = _open(at, w, opened)
+        for i in range(low, high):
+            b = at.members[i]
+            if done[b] or not _runs(at, b, w, adjacency, place, group):
+                continue
+            done[b] = 1
+            log[logged] = b
+            logged += 1
+            if at.first[b] >= 0:
+                waiting = _leave(at, at.first[b], group, left, stack, waiting)
+                waiting = _leave(at, at.second[b], group, left, stack, waiting)
+            else:
+                for k in range(at.fence_offsets[b], at.fence_offsets[b + 1]):
+                    waiting = _leave(at, at.fence_wires[k], group, left, stack, waiting)
+            if group[w] != opened:
+                break
     return logged
 
 
@@ -220,7 +273,7 @@ def _distance_ahead(at, hops, place, group, done, depth, decay):  # type: ignore
         weight, seen = 1.0, 0
         for i in range(at.starts[k], at.starts[at.begins[w + 1]]):
             b = at.members[i]
-            if done[b]:
+            if done[b] or at.first[b] < 0:
                 continue
             total += weight * (hops[place[at.first[b]], place[at.second[b]]] - 1)
             weight *= decay
@@ -245,7 +298,7 @@ def _beam(at, chip, layouts, table, width, limit, depth, decay):  # type: ignore
     parents = np.full((limit + 1, room), -1, np.int64)
     pairs = np.full((limit + 1, room, 2), -1, np.int64)
     log = np.empty(blocks + 1, np.int64)
-    stack = np.empty(places + 2 * blocks + 2, np.int64)
+    stack = np.empty(places + len(at.members) + 2, np.int64)
     for s in range(starts):
         for w in range(places):
             place[0, s, w] = layouts[s, w]
@@ -276,7 +329,7 @@ def _beam(at, chip, layouts, table, width, limit, depth, decay):  # type: ignore
                 low, high = _open(at, w, mine[w])
                 for i in range(low, high):
                     b = at.members[i]
-                    if not finished[b]:
+                    if not finished[b] and at.first[b] >= 0:
                         u, v = at.first[b], at.second[b]
                         if mine[u] == at.group_first[b] and mine[v] == at.group_second[b]:
                             wanted[here[u]] = True
@@ -343,7 +396,7 @@ def _replay(at, chip, layout, swaps):  # type: ignore[no-untyped-def]  # pragma:
     items = np.empty((blocks + len(swaps), 3), np.int64)
     place, owner = layout.copy(), np.empty(places, np.int64)
     group, left, done = np.zeros(places, np.int64), np.zeros(places, np.int64), np.zeros(blocks, np.uint8)
-    log, stack = np.empty(blocks + 1, np.int64), np.empty(places + 2 * blocks + 2, np.int64)
+    log, stack = np.empty(blocks + 1, np.int64), np.empty(places + len(at.members) + 2, np.int64)
     for w in range(places):
         owner[place[w]] = w
         low, high = _open(at, w, 0)
@@ -354,7 +407,9 @@ def _replay(at, chip, layout, swaps):  # type: ignore[no-untyped-def]  # pragma:
         logged = _advance(at, chip.adjacency, place, group, left, done, log, 0, stack, waiting)
         for i in range(logged):
             b = log[i]
-            items[count, 0], items[count, 1], items[count, 2] = b, place[at.first[b]], place[at.second[b]]
+            items[count, 0], items[count, 1], items[count, 2] = b, -1, -1
+            if at.first[b] >= 0:
+                items[count, 1], items[count, 2] = place[at.first[b]], place[at.second[b]]
             count += 1
         if k == len(swaps):
             break
@@ -369,8 +424,9 @@ def _replay(at, chip, layout, swaps):  # type: ignore[no-untyped-def]  # pragma:
 
 
 def plain_replay(view: View, chip: Couplings, layout: Ints, swaps: Ints) -> list[set[int]]:
-    """The plain twin of `replay`: the blocks that run before the first SWAP, between it and the second, and so on."""
+    """The plain twin of `replay`: the nodes that run before the first SWAP, between it and the second, and so on."""
     place = dict(enumerate(layout.tolist()))
+    stages = [_stages(view, k) for k in range(len(view.first))]
     pending = set(range(len(view.first)))
     spans: list[set[int]] = []
     for swap in [None, *swaps.tolist()]:
@@ -381,18 +437,20 @@ def plain_replay(view: View, chip: Couplings, layout: Ints, swaps: Ints) -> list
         while ready := {
             b
             for b in pending
-            if chip.adjacency[place[int(view.first[b])], place[int(view.second[b])]]
-            and not any(_before(view, c, b) for c in pending)
+            if (view.first[b] < 0 or chip.adjacency[tuple(place[w] for w in stages[b])])
+            and not any(stages[c][w] < stages[b][w] for c in pending for w in stages[c].keys() & stages[b].keys())
         }:
             pending -= ready
             spans[-1] |= ready
     return spans
 
 
-def _before(view: View, early: int, late: int) -> bool:
-    """Whether two blocks share a wire on which one is in an earlier group."""
-    stages = [
-        {int(view.first[b]): int(view.stage_first[b]), int(view.second[b]): int(view.stage_second[b])}
-        for b in (early, late)
-    ]
-    return any(stages[0][w] < stages[1][w] for w in stages[0].keys() & stages[1].keys())
+def _stages(view: View, node: int) -> dict[int, int]:
+    """Wire -> stage."""
+    if view.first[node] < 0:
+        rows = np.flatnonzero(view.fence_node == node)
+        return dict(zip(view.fence_wire[rows].tolist(), view.fence_stage[rows].tolist()))
+    return {
+        int(view.first[node]): int(view.stage_first[node]),
+        int(view.second[node]): int(view.stage_second[node]),
+    }

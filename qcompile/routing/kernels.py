@@ -10,9 +10,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-WINDOW, AHEAD, DECAY, NEARNESS, TEMPERATURE, IDLE = range(6)
+WINDOW, AHEAD, DECAY, NEARNESS, TEMPERATURE, IDLE, FADE = range(7)
 """Knobs of a trial: blocks that are looked ahead at, their weight, its decay from one to the next, how much more near
-blocks weigh than far ones, random price in units of a CX, weight of the time that a SWAP adds."""
+blocks weigh than far ones, random price in units of a CX, weight of the time that a SWAP adds, weight of a ready block
+beside that of the one written before it."""
 
 _LONE, _SINGLE, _SEVERAL, _SWAPPED = 0, 1, 2, 3  # what a unit holds: a SWAP, a block, several; blocks, then a SWAP
 
@@ -139,7 +140,7 @@ def advance(blocks, chip, knobs, random, room, state, prices, target):  # type: 
 
     Args:
         blocks, chip: see `arrays`.
-        knobs: [6] see WINDOW, AHEAD, ...
+        knobs: [7] see WINDOW, AHEAD, ...
         random: uint64[1] of the random numbers; advanced.
         state, prices: of `begin`, or of an earlier call; advanced.
     """
@@ -240,7 +241,7 @@ def advance(blocks, chip, knobs, random, room, state, prices, target):  # type: 
             a, b = blocks.wires[at], blocks.wires[at + 1]
             apart = chip.hops[position[a], position[b]] - 1
             term_a[terms], term_b[terms] = a, b
-            term_w[terms] = 1.0 + knobs[NEARNESS] / apart
+            term_w[terms] = (1.0 + knobs[NEARNESS] / apart) * knobs[FADE] ** (front[f] - first)
             terms += 1
         count, k, weight = 0, first, knobs[AHEAD]
         while count < window and k < nodes:

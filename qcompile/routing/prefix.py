@@ -21,8 +21,9 @@ ATTEMPTS = 18
 """Layouts are grown at most so often."""
 
 _FULL_SPAN = 0.5  # blocks of a span for each qubit from which the failure of an attempt says little
-_TOLERANCE = 4  # times the SWAPs that long spans call for: more are not worth a search
+_TOLERANCE = 4  # times the SWAPs that long spans call for, and as many besides: more are not worth a search
 _GIVE_UP, _LOOK, _PATIENCE = 2, 4, 9  # attempts without a gain; the same with long spans; and where layouts fit, too
+_CLOSE = 1.25  # times the SWAPs that spans call for: so few leave little to gain
 _FITS = 0.8  # share of a span's pairs that a layout must have on couplers to be worth a beam
 
 
@@ -35,32 +36,30 @@ def route_nearly_fitting(
         chip: connected, of at least as many vertices as the circuit has qubits.
         limit: SWAPs at most, say those of another router less one; default: a quarter of the blocks.
     """
-    blocks = len(view.first)
+    blocks = len(view.blocks)
     most = blocks // FEWEST_BLOCKS if limit is None else min(limit, blocks // FEWEST_BLOCKS)
     views = (view, view.backward())
-    ends = [spans(v.first, v.second, chip) for v in views]
+    pairs = [(v.first[v.blocks], v.second[v.blocks]) for v in views]
+    ends = [spans(*pair, chip) for pair in pairs]
     called = max(len(e) - 1 for e in ends)
     if called > most:
         return None
-    met = len(np.unique(np.concatenate([view.first, view.second])))
+    met = len(np.unique(np.concatenate(pairs[0])))
     patient = called > 0 and blocks >= _FULL_SPAN * met * (called + 1)
     if patient:
-        most = min(most, _TOLERANCE * called)
+        most = min(most, _TOLERANCE * (called + 1))
     best: Route | None = None
     idle = 0  # attempts since the last gain
     promising = False
     for attempt in range(ATTEMPTS):
         turn, here = divmod(attempt, 2)
-        v = views[here]
-        span = _span_of(v, ends[here], turn)
-        layouts = prefix_layouts(
-            v.num_qubits, v.first, v.second, chip, span=span, attempt=turn, seed=seed + 1000 * here
-        )
-        pairs = span_pairs(v.first, v.second, ends[here], span)
+        span = _span_of(*pairs[here], ends[here], turn)
+        layouts = prefix_layouts(view.num_qubits, *pairs[here], chip, span=span, attempt=turn, seed=seed + 1000 * here)
+        certain = span_pairs(*pairs[here], ends[here], span)
         idle += 1
-        if not len(pairs) or chip.adjacency[layouts[0, pairs[:, 0]], layouts[0, pairs[:, 1]]].mean() >= _FITS:
+        if not len(certain) or chip.adjacency[layouts[0, certain[:, 0]], layouts[0, certain[:, 1]]].mean() >= _FITS:
             promising = True
-            cut = int(ends[here][span - 1]) if span else 0
+            cut = int(views[here].blocks[ends[here][span - 1]]) if span else 0
             found = _better(views, chip, here, cut, layouts, best, most, width)
             idle = idle if found is best else 0
             best = found
@@ -69,17 +68,18 @@ def route_nearly_fitting(
                 start = final_layout(best) if again else best.layout
                 best = _better(views, chip, again, 0, start[None, :], best, most, width)
         enough = best is not None and best.swaps <= called
-        bearing = (_PATIENCE if promising else _LOOK) if patient else _GIVE_UP
+        close = best is not None and best.swaps <= _CLOSE * called + 1
+        bearing = (_PATIENCE if promising else _LOOK) if patient and not close else _GIVE_UP
         if enough or idle >= bearing:
             break
     return best
 
 
-def _span_of(view: View, ends: Ints, turn: int) -> int:
+def _span_of(first: Ints, second: Ints, ends: Ints, turn: int) -> int:
     """The first span in every other turn; in between the others, those that meet most pairs first."""
     if turn % 2 == 0 or len(ends) == 1:
         return 0
-    sizes = [-len(span_pairs(view.first, view.second, ends, k)) for k in range(1, len(ends))]
+    sizes = [-len(span_pairs(first, second, ends, k)) for k in range(1, len(ends))]
     return 1 + int(np.argsort(sizes, kind="stable")[(turn // 2) % len(sizes)])
 
 
@@ -87,15 +87,15 @@ def _better(
     views: tuple[View, View], chip: Couplings, end: int, cut: int, layouts: Ints, best: Route | None, most: int,
     width: int,
 ) -> Route | None:  # fmt: skip
-    """What the beam finds from block `cut` of one of the views, to both sides, if it has fewer SWAPs than the best."""
+    """What the beam finds from node `cut` of one of the views, to both sides, if it has fewer SWAPs than the best."""
     limit = most if best is None else best.swaps - 1
     if limit < 0:
         return best
-    blocks = len(views[0].first)
-    after = route(views[end].part(cut, blocks), chip, layouts, limit=limit, width=width)
+    nodes = len(views[0].first)
+    after = route(views[end].part(cut, nodes), chip, layouts, limit=limit, width=width)
     if after is None:
         return best
-    rest = views[1 - end].part(blocks - cut, blocks)
+    rest = views[1 - end].part(nodes - cut, nodes)
     before = route(rest, chip, after.layout[None, :], limit=limit - after.swaps, width=width)
     if before is None:
         return best

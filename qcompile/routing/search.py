@@ -11,6 +11,8 @@ from qcompile.routing.kernels import route, uniform
 POOL = 12
 """Iterates that are kept."""
 
+_TRIAL = 200  # work of a pass beside that of the router
+
 
 @numba.njit(cache=True, nogil=True)
 def search(blocks, reverse, chip, region, given, budgets, passes, waiting, seed):  # type: ignore[no-untyped-def]  # pragma: no cover
@@ -64,7 +66,7 @@ def search(blocks, reverse, chip, region, given, budgets, passes, waiting, seed)
             start[:] = layout
             before = state[0]
             price, used, count, _, work = route(blocks, chip, start, knobs, state, room, items, end)
-            spent += work
+            spent += work + _TRIAL
             if used >= 0:
                 for w in range(width):
                     price += blocks.read[w] * chip.readout[end[w]]

@@ -35,7 +35,7 @@ def from_pauli(error: float, num_qubits: int) -> float:
 def from_depolarizing(parameter: float, num_qubits: int, relaxation_fidelity: float = 1.0) -> float:
     """Average gate infidelity of rho -> (1 - p) rho + p I / d, followed or preceded by relaxation.
 
-    Relaxation has the average fidelity F_r, a uniform state 1 / d: the infidelity is 1 - (1 - p) F_r - p / d, which
+    Relaxation has the average fidelity F_r, a uniform state 1 / d: the infidelity is 1 - F_r + p (F_r - 1 / d), which
     is p (d - 1) / d without relaxation. The inverse of `channels.depolarizing_probability`.
 
     Args:
@@ -44,7 +44,8 @@ def from_depolarizing(parameter: float, num_qubits: int, relaxation_fidelity: fl
     >>> from_depolarizing(0.02, 2)
     0.015
     """
-    return DEAD if parameter == DEAD else 1 - (1 - parameter) * relaxation_fidelity - parameter / 2**num_qubits
+    lost = 1 - relaxation_fidelity + parameter * (relaxation_fidelity - 1 / 2**num_qubits)
+    return DEAD if parameter == DEAD else lost
 
 
 def relaxation_fidelity(lifetimes: list[tuple[float, float]], duration: float) -> float:

@@ -30,16 +30,26 @@ def chips(draw: st.DrawFn) -> Couplings:
 
 @st.composite
 def views(draw: st.DrawFn, qubits: int) -> View:
-    """Blocks in random groups; numbers of groups may have gaps."""
+    """Blocks in random groups, numbers of groups with gaps, and some fences."""
     pairs = [(a, b) for a in range(qubits) for b in range(qubits) if a != b]
-    drawn = draw(st.lists(st.tuples(st.sampled_from(pairs), st.integers(0, 2), st.integers(0, 2)), max_size=25))
+    fence = st.lists(st.integers(0, qubits - 1), min_size=1, unique=True)
+    drawn = draw(st.lists(st.tuples(st.sampled_from(pairs) | fence, st.integers(0, 2), st.integers(0, 2)), max_size=25))
     stage = [0] * qubits
-    rows = []
-    for (a, b), up_a, up_b in drawn:
+    rows, fences = [], []
+    for node, (on, up_a, up_b) in enumerate(drawn):
+        if isinstance(on, list):
+            for w in on:
+                fences.append((node, w, stage[w] + 1))
+                stage[w] += 2
+            rows.append((-1, -1, -1, -1))
+            continue
+        a, b = on
         stage[a] += up_a
         stage[b] += up_b
         rows.append((a, b, stage[a], stage[b]))
-    return View(qubits, *np.array(rows, np.int64).reshape(-1, 4).T.copy())
+    return View(
+        qubits, *np.array(rows, np.int64).reshape(-1, 4).T.copy(), *np.array(fences, np.int64).reshape(-1, 3).T.copy()
+    )
 
 
 def view_of(instance: Planted) -> View:
@@ -53,6 +63,13 @@ def assert_valid(routed: Route, view: View, chip: Couplings) -> None:
     stage = [-(10**9)] * view.num_qubits
     ran = []
     for block, a, b in routed.items.tolist():
+        if block >= 0 and view.first[block] < 0:
+            assert (a, b) == (-1, -1)
+            for row in np.flatnonzero(view.fence_node == block):
+                assert stage[view.fence_wire[row]] <= view.fence_stage[row]
+                stage[view.fence_wire[row]] = int(view.fence_stage[row])
+            ran.append(block)
+            continue
         assert chip.adjacency[a, b]
         if block < 0:
             change = {a: b, b: a}
@@ -152,6 +169,7 @@ def test_scores_of_grown_layouts_equal_the_plain_sum(data: st.DataObject) -> Non
 def test_spans_end_where_degrees_exceed_the_chip(data: st.DataObject) -> None:
     chip = data.draw(chips())
     view = data.draw(views(chip.size))
+    view = View(chip.size, *(column[view.blocks] for column in view[1:5]))
 
     def fits(begin: int, end: int) -> bool:
         met = couplings(chip.size, {(int(a), int(b)) for a, b in zip(view.first[begin:end], view.second[begin:end])})

@@ -8,6 +8,7 @@ number of rounds only, so a dearer one is never worse.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
@@ -36,7 +37,7 @@ from qcompile.circuit import (
     without_final_measurements,
     written_out,
 )
-from qcompile.compiled import CompiledCircuit, set_qiskit_layout
+from qcompile.compiled import CompiledCircuit, on_demand, set_qiskit_layout
 from qcompile.device import Device
 from qcompile.errors import InputError
 from qcompile.estimate import complete
@@ -95,9 +96,11 @@ def compile(
     set_qiskit_layout(compiled, original, plan.initial_layout, _moves(plan))
     assert_executable(compiled, device)
     places = plan.final_layout.physical
-    estimate = complete(compiled, device, best.steps, places, swaps=plan.swaps)
+    estimate = on_demand(partial(complete, compiled.copy(), device, best.steps, places, swaps=plan.swaps))
     frames = dropped_frames(best.native, lowered)
-    return CompiledCircuit(compiled, plan.initial_layout, plan.final_layout, estimate, device, frames)
+    return CompiledCircuit(
+        compiled, plan.initial_layout, plan.final_layout, estimate, device, lowered.parameters, frames
+    )
 
 
 def _variants(

@@ -12,7 +12,7 @@ from typing import Any
 from qcompile.calibration import file_name, list_devices, load_device, save_device, user_folder
 from qcompile.device import Device
 from qcompile.errors import CalibrationError, InputError, UnknownDeviceError
-from qcompile.vendors import ibm, ibm_stored
+from qcompile.vendors import braket, google, ibm, ibm_stored, iqm
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*_[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -38,7 +38,8 @@ def import_device(
     """Reads a calibration and keeps it in the user's folder.
 
     Args:
-        sources: a device's JSON file; IBM's files props_X.json and conf_X.json in any order (one finds the other
+        sources: a device's JSON file; a calibration of cirq-google, an IQM error profile or the properties of a Braket
+            device as JSON; IBM's files props_X.json and conf_X.json in any order (one finds the other
             beside it); or the name of a fake backend of qiskit-ibm-runtime ("FakeTorino", "torino").
         name: name to keep it under, `<vendor>_<device>`; default: its own.
         allow_missing: make a gate without an error unusable, and note it, instead of refusing the file.
@@ -71,23 +72,32 @@ def _read(sources: list[str], allow_missing: bool) -> Device:
     kinds = {_kind(path): path for path in paths}
     if len(sources) == 1 and "device" in kinds:
         return load_device(paths[0], allow_missing=allow_missing)
+    reader = _READERS.get(next(iter(kinds)))
+    if len(sources) == 1 and reader is not None:
+        return reader(paths[0], allow_missing=allow_missing)
     if len(sources) == 1:
         kinds |= _beside(paths[0], next(iter(kinds)))
     if set(kinds) != {"properties", "configuration"}:
         raise InputError(
             f"{', '.join(sources)}: holds {', '.join(sorted(kinds))}. "
-            "Expected one device file, or the two files that IBM returns: properties and configuration."
+            "Expected one device file of any vendor, or the two files that IBM returns: properties and configuration."
         )
     return ibm.from_files(kinds["properties"], kinds["configuration"], allow_missing=allow_missing)
 
 
+_READERS = {"google": google.from_file, "iqm": iqm.from_file, "braket": braket.from_file}
+
+
 def _kind(path: Path) -> str:
-    """What a JSON file is, by its keys: "device", "properties" or "configuration"."""
+    """What a JSON file is, by its keys: "device", "google", "iqm", "braket", "properties" or "configuration"."""
     try:
         document: Any = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise CalibrationError(f"{path}: cannot be read as JSON ({error}). Expected a calibration.") from None
     if isinstance(document, dict) and "schema" not in document:
+        for kind, vendor in (("google", google), ("iqm", iqm), ("braket", braket)):
+            if vendor.recognizes(document):
+                return kind
         if "last_update_date" in document and "gates" in document:
             return "properties"
         if "basis_gates" in document:

@@ -80,10 +80,7 @@ class Lowered:
 
     def slot_values(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """[draw, slot] numbers for [draw, parameter] values."""
-        out = np.empty((len(values), len(self.expressions)))
-        for i, expression in enumerate(self.expressions):
-            out[:, i] = expression_values(expression, self.parameters, values)
-        return out
+        return expression_values(self.expressions, self.parameters, values)
 
     def expression(self, angle: Angle) -> float | ParameterExpression:
         """The angle in the user's own parameters."""

@@ -4,8 +4,9 @@ A layer of ZZ rotations on all pairs of n qubits (ZZ feature maps, IQP, dense QA
 wire once. As a network of SWAPs that melt into their rotations, a line takes 3 CX a pair. Written as parities it takes
 2: wires hold the edges of a tree over the n bits and a ground, x_i being the edge from i to the ground; CX slides an
 edge along its neighbour, (i, j) + (j, k) = (i, k). A path of n edges walks through an odd-even transposition of its
-vertices with two CX a transposition (Klaver et al., "SWAP-less implementation of quantum algorithms", arXiv 2408.10907). Searched
-networks take fewer still: 43 CX for 8 qubits, where the SWAPs took 84 and CX between all pairs take 56.
+vertices with two CX a transposition (Klaver et al., "SWAP-less implementation of quantum algorithms", arXiv
+2408.10907). Searched networks take fewer still: 43 CX for 8 qubits, where the SWAPs took 84 and CX between all pairs
+take 56.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Virtual qubits are placed one after another, each the one that weighs most to those already placed, and the best partial
 layouts are kept. A pair counts its weight if it lands on a coupler, and costs it for each coupler beyond the first
-otherwise; a coupler between qubits that never meet is wasted, which keeps a layout that must fill a chip compact. What a
-vertex still needs around it (ball sizes among the *certain* pairs) rules out borders and corners in time.
+otherwise; a coupler between qubits that never meet is wasted, which keeps a layout that must fill a chip compact. What
+a vertex still needs around it (ball sizes among the *certain* pairs) rules out borders and corners in time.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ CERTAIN = 1.0
 """Weight from which a pair counts as certain: it should be on a coupler."""
 
 _FAR = 3  # couplers too many that a pair is charged at most
+_TIE = 1e-7  # most that chance adds to a score
 
 
 class Knobs(NamedTuple):
@@ -56,8 +57,9 @@ def match(weights: Floats, chip: Couplings, knobs: Knobs, *, count: int, seed: i
     active = np.flatnonzero(weights.sum(1))
     certain = couplings(size, np.argwhere(np.triu(weights >= CERTAIN, 1)).astype(np.int64))
     scores = place_scores(weights, certain, chip, knobs)
+    scores += _TIE * np.random.default_rng(seed).random(scores.shape)
     order = growth_order(weights, scores, active, knobs.start)
-    rows, totals = grow(weights, scores, order, chip, knobs.width, knobs.waste, seed)
+    rows, totals = grow(weights, scores, order, chip, knobs.width, knobs.waste)
     rows, totals = rows[:count], totals[:count]
     idle = np.setdiff1d(np.arange(size), active)
     for row in rows:
@@ -80,7 +82,7 @@ def growth_order(weights: Floats, scores: Floats, active: Ints, start: int) -> I
     """Active vertices: a hard one to place first, then always the one of most weight to those before."""
     if not len(active):
         return active
-    choices = (scores >= scores.max(1)[:, None] - 1e-9).sum(1)[active]
+    choices = (scores >= scores.max(1)[:, None] - 2 * _TIE).sum(1)[active]
     total = weights.sum(1)[active]
     first = active[np.lexsort((-total, choices))[start % len(active)]]
     gain = weights[first].copy()
@@ -96,9 +98,8 @@ def growth_order(weights: Floats, scores: Floats, active: Ints, start: int) -> I
 
 
 @numba.njit(cache=True, nogil=True)
-def grow(weights, scores, order, chip, width, waste, seed):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+def grow(weights, scores, order, chip, width, waste):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """([layout, virtual] places, the best first, -1 for vertices not in `order`; [layout] scores)."""
-    np.random.seed(seed)
     size, places = scores.shape
     layouts = np.full((2, width, size), -1, np.int64)
     owners = np.full((2, width, places), -1, np.int64)
@@ -151,7 +152,7 @@ def grow(weights, scores, order, chip, width, waste, seed):  # type: ignore[no-u
                     u = owners[old, s, chip.near[e]]
                     if u >= 0 and weights[u, v] == 0:
                         total -= waste
-                gains[c] = total + 1e-7 * np.random.random()
+                gains[c] = total
                 parents[c] = s
         best = np.argsort(-gains[:count])
         kept = min(width, count)

@@ -1,8 +1,9 @@
-"""Prefix placement: layouts under which a circuit runs for as long as possible before its first SWAP.
+"""Prefix placement: layouts under which a circuit runs for as long as possible without a SWAP.
 
-Program order is cut into *spans*: a span ends before the block whose pair gives some qubits more partners than the chip has
-neighbours for, so no layout runs a span and its next block without a SWAP. The pairs of the first span are certain; later
-ones count less the later they come, since a few SWAPs move few qubits. `matching` turns that into layouts.
+Program order is cut into *spans*: a span ends before the block whose pair gives some qubits more partners than the chip
+has neighbours for, so no layout runs a span and its next block without a SWAP. The pairs of one span, the first one or
+any other, are certain; those met farther from it count less, since a few SWAPs move few qubits. `matching` turns that
+into layouts for the moment at which the span begins.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 from qcompile.placement.couplings import Couplings, Ints
 from qcompile.placement.matching import CERTAIN, Floats, Knobs, match
 
-_LATER = 0.6  # weight of a pair just behind the first span, beside CERTAIN
+_LATER = 0.6  # weight of a pair that is met just outside the span, beside CERTAIN
+_FAINT = 1e-6  # weight that no distance falls below
 
 ATTEMPTS: tuple[tuple[float, Knobs], ...] = (
     (2.0, Knobs(width=1000, crowding=0.3, mismatch=0.2, waste=0.2)),
@@ -23,7 +25,7 @@ ATTEMPTS: tuple[tuple[float, Knobs], ...] = (
     (4.0, Knobs(width=1000, crowding=0.1, mismatch=0.1, waste=0.1, start=2)),
     (1.0, Knobs(width=2000, crowding=0.5, mismatch=0.1, waste=0.1, start=3)),
 )
-"""(spans over which the weight of later pairs falls by e, how to grow): tried in turn, as none is best everywhere."""
+"""(spans over which the weight of pairs falls by e, how to grow): to be tried in turn, as none is best everywhere."""
 
 
 def spans(first: Ints, second: Ints, chip: Couplings) -> Ints:
@@ -64,24 +66,41 @@ def _spans(first, second, most, size):  # type: ignore[no-untyped-def]  # pragma
     return ends[: count + 1].copy()
 
 
-def pair_weights(num_qubits: int, first: Ints, second: Ints, ends: Ints, fall: float) -> Floats:
-    """[virtual, virtual] by when a pair first meets: CERTAIN in the first span, falling by e every `fall` spans behind it.
+def span_pairs(first: Ints, second: Ints, ends: Ints, span: int) -> Ints:
+    """[pair, 2] that meet within a span, each once."""
+    begin = ends[span - 1] if span else 0
+    pairs = np.stack([first[begin : ends[span]], second[begin : ends[span]]], axis=1)
+    return np.unique(np.sort(pairs, axis=1), axis=0)
 
-    The unit is the mean span or the first one, whichever is longer.
+
+def pair_weights(num_qubits: int, first: Ints, second: Ints, ends: Ints, span: int, fall: float) -> Floats:
+    """[virtual, virtual] by how far from the span a pair meets: CERTAIN in it, falling by e every `fall` spans.
+
+    Distances are in blocks; the unit is the mean span or this one, whichever is longer.
     """
-    pairs = np.sort(np.stack([first, second], axis=1), axis=1)
-    _, at = np.unique(pairs[:, 0] * num_qubits + pairs[:, 1], return_index=True)
-    length = max(int(ends[0]), len(first) / len(ends), 1.0)
-    value = np.where(at < ends[0], CERTAIN, _LATER * np.exp(-(at - ends[0]) / (fall * length)))
-    weights = np.zeros((num_qubits, num_qubits))
-    weights[pairs[at, 0], pairs[at, 1]] = weights[pairs[at, 1], pairs[at, 0]] = np.maximum(value, 1e-6)
-    return weights
+    begin, end = (int(ends[span - 1]) if span else 0), int(ends[span])
+    at = np.arange(len(first))
+    away = np.maximum(np.maximum(begin - 1 - at, at - end), -1)
+    distance = np.full((num_qubits, num_qubits), np.inf)
+    np.minimum.at(distance, (first, second), away)
+    distance = np.minimum(distance, distance.T)
+    unit = fall * max(end - begin, len(first) / len(ends), 1.0)
+    weights = np.where(distance < 0, CERTAIN, np.maximum(_LATER * np.exp(-distance / unit), _FAINT))
+    return np.where(np.isfinite(distance), weights, 0.0)
 
 
 def prefix_layouts(
-    num_qubits: int, first: Ints, second: Ints, chip: Couplings, *, attempt: int = 0, count: int = 8, seed: int = 0
+    num_qubits: int,
+    first: Ints,
+    second: Ints,
+    chip: Couplings,
+    *,
+    span: int = 0,
+    attempt: int = 0,
+    count: int = 8,
+    seed: int = 0,
 ) -> Ints:
-    """Initial layouts, the most promising first.
+    """Layouts for the moment at which a span begins, the most promising first; initial layouts for span 0.
 
     Args:
         first, second: [block] virtual qubits in program order.
@@ -92,5 +111,5 @@ def prefix_layouts(
     """
     fall, knobs = ATTEMPTS[attempt % len(ATTEMPTS)]
     knobs = knobs._replace(start=knobs.start + attempt // len(ATTEMPTS))
-    weights = pair_weights(num_qubits, first, second, spans(first, second, chip), fall)
+    weights = pair_weights(num_qubits, first, second, spans(first, second, chip), span, fall)
     return match(weights, chip, knobs, count=count, seed=seed + attempt)[0]

@@ -1,9 +1,9 @@
 """SWAPs by a beam over (layout, done blocks), one level for each SWAP: few SWAPs where a circuit nearly fits the chip.
 
-Between SWAPs everything that can run does: that never hurts. States of equally many SWAPs compete by the blocks done, less
-how far the partners of the next blocks of each qubit are apart; equal ones meet once. The first level that finishes has
-the fewest SWAPs of all that the beam has seen. Work ends early where the blocks freed by a SWAP do not add up to a finish
-within the limit.
+Between SWAPs everything that can run does: that never hurts. States of equally many SWAPs compete by the blocks done,
+less how far the partners of the next blocks of each qubit are apart; equal ones meet once. The first level that
+finishes has the fewest SWAPs of all that the beam has seen. Work ends early where the blocks freed by a SWAP do not add
+up to a finish within the limit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
 from qcompile.placement.couplings import Couplings, Ints
 
@@ -51,6 +50,10 @@ class View(NamedTuple):
             -self.stage_second[::-1],
         )
 
+    def part(self, begin: int, end: int) -> View:
+        """Blocks begin to end - 1 alone."""
+        return View(self.num_qubits, *(column[begin:end] for column in self[1:]))
+
 
 class Wires(NamedTuple):
     """A view, wire by wire. Groups are numbered from 0 without gaps; group g of wire w is number begins[w] + g.
@@ -82,6 +85,12 @@ class Route(NamedTuple):
     layout: Ints
     items: Ints
     swaps: int
+
+    def on(self, qubits: Ints) -> Route:
+        """The same with place p called qubits[p]."""
+        items = self.items.copy()
+        items[:, 1:] = qubits[items[:, 1:]]
+        return Route(qubits[self.layout], items, self.swaps)
 
 
 def wires(view: View, places: int) -> Wires:

@@ -1,8 +1,9 @@
-"""Routing of circuits that nearly fit the chip: layouts of the longest prefix, then a beam of SWAPs.
+"""Routing of circuits that nearly fit the chip: layouts of a stretch that fits exactly, then a beam of SWAPs.
 
-Worked from both ends, as either may hold the span that says most about the layout, and again from the last layout of what
-was found. It ends when there are no more SWAPs than the spans of the circuit call for, when attempts are used up, or at
-once if the first two show no such structure.
+The stretch is the first span of the circuit (`placement.prefix`), the first one from its end, or the one inside that
+meets most pairs: any of them may say most about the layout. From there the beam works to both ends, and what was found
+is worked on once more from its last layout back. It ends when there are no more SWAPs than the spans call for, when
+further attempts bring nothing, or at once if the first two show no such structure.
 """
 
 from __future__ import annotations
@@ -10,74 +11,94 @@ from __future__ import annotations
 import numpy as np
 
 from qcompile.placement.couplings import Couplings, Ints
-from qcompile.placement.prefix import ATTEMPTS, prefix_layouts, spans
+from qcompile.placement.prefix import prefix_layouts, span_pairs, spans
 from qcompile.routing.beam import WIDTH, Route, View, final_layout, replay, route
 
 FEWEST_BLOCKS = 4
 """Blocks a SWAP below which a circuit does not nearly fit."""
 
+ATTEMPTS = 18
+"""Layouts are grown at most so often."""
+
 _FULL_SPAN = 0.5  # blocks of a span for each qubit from which the failure of an attempt says little
 _TOLERANCE = 4  # times the SWAPs that long spans call for: more are not worth a search
-_GIVE_UP = 2  # attempts without any routing, where spans are shorter or there is but one
+_GIVE_UP, _LOOK, _PATIENCE = 2, 4, 9  # attempts without a gain; the same with long spans; and where layouts fit, too
+_FITS = 0.8  # share of a span's pairs that a layout must have on couplers to be worth a beam
 
 
 def route_nearly_fitting(
-    view: View,
-    chip: Couplings,
-    *,
-    seed: int = 0,
-    limit: int | None = None,
-    attempts: int = 2 * len(ATTEMPTS),
-    width: int = WIDTH,
+    view: View, chip: Couplings, *, seed: int = 0, limit: int | None = None, width: int = WIDTH
 ) -> Route | None:
     """A routing of few SWAPs, or None where the circuit does not nearly fit.
 
     Args:
         chip: connected, of at least as many vertices as the circuit has qubits.
         limit: SWAPs at most, say those of another router less one; default: a quarter of the blocks.
-        attempts: layouts are grown at most so often.
     """
     blocks = len(view.first)
     most = blocks // FEWEST_BLOCKS if limit is None else min(limit, blocks // FEWEST_BLOCKS)
     views = (view, view.backward())
-    called = [len(spans(v.first, v.second, chip)) - 1 for v in views]
-    if max(called) > most:
+    ends = [spans(v.first, v.second, chip) for v in views]
+    called = max(len(e) - 1 for e in ends)
+    if called > most:
         return None
     met = len(np.unique(np.concatenate([view.first, view.second])))
-    patient = max(called) > 0 and blocks >= _FULL_SPAN * met * (max(called) + 1)
+    patient = called > 0 and blocks >= _FULL_SPAN * met * (called + 1)
     if patient:
-        most = min(most, _TOLERANCE * max(called))
+        most = min(most, _TOLERANCE * called)
     best: Route | None = None
-    for attempt in range(attempts):
-        end = attempt % 2
-        here = views[end]
+    idle = 0  # attempts since the last gain
+    promising = False
+    for attempt in range(ATTEMPTS):
+        turn, here = divmod(attempt, 2)
+        v = views[here]
+        span = _span_of(v, ends[here], turn)
         layouts = prefix_layouts(
-            view.num_qubits, here.first, here.second, chip, attempt=attempt // 2, seed=seed + 1000 * end
+            v.num_qubits, v.first, v.second, chip, span=span, attempt=turn, seed=seed + 1000 * here
         )
-        best = _better(views, chip, end, layouts, best, most, width)
-        if best is not None:
-            for again in (1, 0):  # from its own end, and back
-                if best.swaps > max(called):
-                    start = final_layout(best) if again else best.layout
-                    best = _better(views, chip, again, start[None, :], best, most, width)
-            if best.swaps <= max(called):
-                break
-        elif not patient and attempt + 1 >= _GIVE_UP:
+        pairs = span_pairs(v.first, v.second, ends[here], span)
+        idle += 1
+        if not len(pairs) or chip.adjacency[layouts[0, pairs[:, 0]], layouts[0, pairs[:, 1]]].mean() >= _FITS:
+            promising = True
+            cut = int(ends[here][span - 1]) if span else 0
+            found = _better(views, chip, here, cut, layouts, best, most, width)
+            idle = idle if found is best else 0
+            best = found
+        for again in (1, 0) if idle == 0 else ():  # from its own last layout back, and forth
+            if best is not None and best.swaps > called:
+                start = final_layout(best) if again else best.layout
+                best = _better(views, chip, again, 0, start[None, :], best, most, width)
+        enough = best is not None and best.swaps <= called
+        bearing = (_PATIENCE if promising else _LOOK) if patient else _GIVE_UP
+        if enough or idle >= bearing:
             break
     return best
 
 
+def _span_of(view: View, ends: Ints, turn: int) -> int:
+    """The first span in every other turn; in between the others, those that meet most pairs first."""
+    if turn % 2 == 0 or len(ends) == 1:
+        return 0
+    sizes = [-len(span_pairs(view.first, view.second, ends, k)) for k in range(1, len(ends))]
+    return 1 + int(np.argsort(sizes, kind="stable")[(turn // 2) % len(sizes)])
+
+
 def _better(
-    views: tuple[View, View], chip: Couplings, end: int, layouts: Ints, best: Route | None, most: int, width: int
-) -> Route | None:
-    """What the beam finds from one end of the circuit, if it has fewer SWAPs than the best so far; else the best."""
+    views: tuple[View, View], chip: Couplings, end: int, cut: int, layouts: Ints, best: Route | None, most: int,
+    width: int,
+) -> Route | None:  # fmt: skip
+    """What the beam finds from block `cut` of one of the views, to both sides, if it has fewer SWAPs than the best."""
     limit = most if best is None else best.swaps - 1
     if limit < 0:
         return best
-    found = route(views[end], chip, layouts, limit=limit, width=width)
-    if found is None:
+    blocks = len(views[0].first)
+    after = route(views[end].part(cut, blocks), chip, layouts, limit=limit, width=width)
+    if after is None:
         return best
-    if end:
-        swaps = found.items[found.items[:, 0] < 0, 1:][::-1]
-        found = replay(views[0], chip, final_layout(found), np.ascontiguousarray(swaps))
-    return found
+    rest = views[1 - end].part(blocks - cut, blocks)
+    before = route(rest, chip, after.layout[None, :], limit=limit - after.swaps, width=width)
+    if before is None:
+        return best
+    halves = (before, after) if end == 0 else (after, before)
+    swaps = [half.items[half.items[:, 0] < 0, 1:] for half in halves]
+    return replay(views[0], chip, final_layout(halves[0]), np.concatenate([swaps[0][::-1], swaps[1]]))

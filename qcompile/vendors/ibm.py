@@ -14,15 +14,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from qcompile.device import Device, Source
 from qcompile.errors import CalibrationError
 from qcompile.repairs import device_from_document, grouped, spelled
 from qcompile.schema import SCHEMA, Json
+from qcompile.vendors.units import POWERS, is_number, shifted
 
 Raw = Mapping[str, Any]
 
@@ -32,7 +32,6 @@ _FRACTIONAL = ("rx", "rzz")
 _NOT_GATES = ("measure", "reset", "delay")
 _CONTROL_FLOW = ("if_else", "for_loop", "while_loop", "switch_case")
 _ALIGNMENTS = ("granularity", "min_length", "pulse_alignment", "acquire_alignment")
-_POWERS = {"s": 0, "ms": -3, "us": -6, "µs": -6, "μs": -6, "ns": -9, "ps": -12}  # both spellings of mu occur
 _PREFIXES = ("ibmq_", "ibm_", "fake_", "alt_")
 _ROUNDING = 1e-9  # two readout errors and their mean agree to this
 _LONGEST_TICK = 1e-6  # ns; no chip is sampled a million times in a nanosecond: a smaller dt is in seconds already
@@ -251,14 +250,14 @@ def _seconds(values: Mapping[str, Raw], field: str, place: str) -> float | None:
     if field not in values:
         return None
     value, unit = values[field]["value"], values[field].get("unit")
-    if unit not in _POWERS:
+    if unit not in POWERS:
         raise CalibrationError(
             f"{place}.{field} = {value!r} has the unknown unit {unit!r}. "
-            f"Expected one of {', '.join(_POWERS)}; convert the value first."
+            f"Expected one of {', '.join(POWERS)}; convert the value first."
         )
-    if not (_is_number(value) and math.isfinite(value) and value >= 0):
+    if not (is_number(value) and math.isfinite(value) and value >= 0):
         raise CalibrationError(f"{place}.{field} = {value!r} is not a time. Expected a finite number, 0 or more.")
-    return float(_shifted(value, _POWERS[unit]))
+    return float(shifted(value, POWERS[unit]))
 
 
 def _probability(values: Mapping[str, Raw], field: str, place: str) -> float | None:
@@ -269,20 +268,11 @@ def _probability(values: Mapping[str, Raw], field: str, place: str) -> float | N
         raise CalibrationError(
             f"{place}.{field} = {value!r} has the unit {unit!r}. Expected a probability without one."
         )
-    if not (_is_number(value) and 0 <= value <= 1):
+    if not (is_number(value) and 0 <= value <= 1):
         raise CalibrationError(
             f"{place}.{field} = {value!r} is not a probability. Expected 0 <= value <= 1; exactly 1 marks a dead gate."
         )
     return float(value)
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _shifted(value: Any, power: int) -> Any:
-    """value * 10 ** power, digits kept: 131.5286444531517 us is 0.0001315286444531517 s. What is no number passes."""
-    return float(Decimal(repr(value)).scaleb(power)) if _is_number(value) else value
 
 
 def _stopped(values: Mapping[str, Raw]) -> bool:
@@ -337,14 +327,14 @@ def _timing(configuration: Raw, resets: list[float], notes: list[str]) -> Json:
     constraints = configuration.get("timing_constraints") or {}
     timing: Json = {key: constraints[key] for key in _ALIGNMENTS if key in constraints}
     dt = configuration.get("dt")
-    if _is_number(dt) and 0 < dt < _LONGEST_TICK:
+    if is_number(dt) and 0 < dt < _LONGEST_TICK:
         notes.append(f"dt {dt:g} read as seconds; nanoseconds were expected")
         timing["dt"] = dt
     else:
-        timing["dt"] = _shifted(dt, -9)
-    timing["rep_delay"] = _shifted(configuration.get("default_rep_delay"), -6)
+        timing["dt"] = shifted(dt, -9)
+    timing["rep_delay"] = shifted(configuration.get("default_rep_delay"), -6)
     if allowed := configuration.get("rep_delay_range"):
-        timing["rep_delay_range"] = [_shifted(delay, -6) for delay in allowed]
+        timing["rep_delay_range"] = [shifted(delay, -6) for delay in allowed]
     timing["reset"] = max(resets, default=None)
     if len(set(resets)) > 1:
         notes.append(

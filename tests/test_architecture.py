@@ -22,7 +22,7 @@ TIERS = (
     ("schedule",),
     ("values", "expressions", "fidelity", "observables"),
     ("native", "staleness", "losses", "hellinger", "linear", "line_order", "phase_polynomial"),
-    ("estimate", "summary", "lowering", "cancellation", "regions", "binding"),
+    ("estimate", "summary", "unrolling", "lowering", "cancellation", "regions", "binding"),
     ("pulses",),
     ("block_codes", "block_kernels", "block_plain", "blocks", "units"),
     ("placement", "routing", "synthesis"),

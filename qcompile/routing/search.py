@@ -63,7 +63,7 @@ def search(blocks, reverse, chip, region, given, budgets, passes, waiting, seed)
         knobs[4] = (0.1, 0.5, 1.5)[int(3 * uniform(state))]
         knobs[5] = (0.0, 0.0, 0.05, 0.1)[int(4 * uniform(state))]
         knobs[6] = (1.0, 1.0, 0.97, 0.9)[int(4 * uniform(state))]
-        knobs[7] = int(2 * uniform(state))
+        knobs[7] = int(1.3 * uniform(state))
         for number in range(passes):
             start[:] = layout
             before = state[0]

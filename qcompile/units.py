@@ -19,7 +19,6 @@ from qiskit.synthesis import TwoQubitBasisDecomposer
 from qcompile.block_codes import CX, XC, Part
 from qcompile.block_kernels import block_unitaries, prices
 from qcompile.blocks import BlockCircuit
-from qcompile.lowering import Angle
 from qcompile.pulses import Matrix, as_matrix
 
 SWAP = -1
@@ -128,21 +127,25 @@ class Templates:
         return found
 
     def _write(self, entries: tuple[int, ...]) -> tuple[int, ...]:
-        codes: list[int] = []
+        circuit = self.circuit
+        runs: list[tuple[bool, list[int]]] = []  # (whether it is a number from its first CX on, codes)
         exchange = False  # a SWAP that still waits for a CX to melt into
         for entry in entries:
             if entry == SWAP:
-                exchange = not _swap_behind(codes) and not exchange
+                exchange = not (runs and _swap_behind(runs[-1][1])) and not exchange
                 continue
-            added = self._entry(entry)
+            k, added = entry // 8, self._entry(entry)
             if exchange:
                 exchange = not _swap_before(added)
-            codes += added
+            if runs and runs[-1][0] and circuit.mergeable[k]:
+                runs[-1][1].extend(added)
+            else:
+                runs.append((bool(circuit.numeric[k]), added))
         if exchange:
-            codes += [CX, XC, CX]
-        blocks = [entry // 8 for entry in entries if entry != SWAP]
-        if blocks and all(self.circuit.numeric[k] for k in blocks):
-            return self._shorter(codes)
+            runs.append((False, [CX, XC, CX]))
+        codes: list[int] = []
+        for numeric, run in runs:
+            codes += self._shorter(run) if numeric else run
         return tuple(codes)
 
     def _entry(self, entry: int) -> list[int]:
@@ -155,13 +158,13 @@ class Templates:
         codes += circuit.nodes[k].codes
         return [_turned(code) for code in codes] if entry & TURNED else codes
 
-    def _shorter(self, codes: list[int]) -> tuple[int, ...]:
-        """The same unitary in as few CX as it needs; what waits in front stays apart where it may be symbolic."""
+    def _shorter(self, codes: list[int]) -> list[int]:
+        """The same unitary in as few CX as it needs; what waits in front stays apart, as it may be symbolic."""
         core = next((i for i, code in enumerate(codes) if code < 0), len(codes))
         written = sum(code < 0 for code in codes)
         front, rest = codes[:core], codes[core:]
-        if written <= 1 or any(c >= 0 and isinstance(self.parts[c // 2], Angle) for c in rest):
-            return tuple(codes)
+        if written <= 1:
+            return codes
         used = sorted({code // 2 for code in rest if code >= 0})
         number = {part: i for i, part in enumerate(used)}
         matrices = np.array([self.parts[part] for part in used] or [_ONE], np.complex128).reshape(-1, 2, 2)
@@ -169,7 +172,7 @@ class Templates:
         unitary = block_unitaries(np.array([0, len(rest)]), np.array(local, np.int64), matrices)
         needed = int(prices(unitary, False)[0])
         if needed >= written:
-            return tuple(codes)
+            return codes
         for side_or_cx in _decomposed(unitary[0], needed):
             if isinstance(side_or_cx, int):
                 front.append(side_or_cx)
@@ -177,7 +180,7 @@ class Templates:
                 side, matrix = side_or_cx
                 front.append(2 * len(self.parts) + side)
                 self.parts.append(matrix)
-        return tuple(front)
+        return front
 
 
 def _turned(code: int) -> int:

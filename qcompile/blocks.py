@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitInstruction, Parameter
 
-from qcompile.block_kernels import Z, block_unitaries, commuting_axes, prices
+from qcompile.block_kernels import Z, block_unitaries, commuting_axes, prices, rotations
 from qcompile.lowering import Angle
 from qcompile.pulses import Matrix, as_matrix, gate_parts, rz_matrix
 
@@ -95,6 +95,13 @@ class BlockCircuit:
     def two_qubit_price(self) -> int:
         """CX that all blocks need where no SWAP is needed."""
         return int(self.price.sum())
+
+    @cached_property
+    def rotation(self) -> NDArray[np.bool_]:
+        """[node] whether it is a number, and one rotation about ZZ up to one-qubit gates."""
+        found = self.numeric & (self.price == 2)
+        found[found] = rotations(self.unitaries[found])
+        return found
 
     @cached_property
     def one_qubit_only(self) -> bool:

@@ -44,7 +44,7 @@ from qcompile.estimate import Estimate, complete
 from qcompile.lowering import lower
 from qcompile.regions import alternatives
 from qcompile.schedule import with_delays_in_seconds
-from qcompile.synthesis import check_native_gates, dropped_frames, to_circuit
+from qcompile.synthesis import check_native_gates, dropped_frames, rotating_share, to_circuit
 from qcompile.units import SWAP
 from qcompile.values import Values, checked_seed, parameter_draws
 from qcompile.verify import assert_executable
@@ -53,6 +53,8 @@ ROUNDS = {"fast": 1, "normal": 2, "best": 4}
 """Rounds of candidates by effort."""
 
 _WORK = (800_000, 6_000_000, 60_000_000, 200_000_000)  # of the router, by round: 5 ns each
+_LINE_ORDERS = 6  # tries of `regions.alternatives`
+_ROTATING = 0.7  # share of the couplers with a good RZZ from which routing counts on it
 _FIRST_LOOK = 0.15  # share of the work for each of several variants
 _ESTIMATED = (1, 4, 12, 24)  # plans that are synthesized and estimated, by round
 _MOVED = (0, 4, 12, 24)  # other places of the best one that are estimated, by round
@@ -88,7 +90,7 @@ def compile(
     draws = parameter_draws(lowered.parameters, values, seed, original.name)
     body, final = without_final_measurements(lowered.circuit)
     measured = tuple(v for v, _ in final) or tuple(range(body.num_qubits))
-    variants = _variants(body, lowered.slots, measured)
+    variants = _variants(body, lowered.slots, measured, device)
     problem = Problem(variants, lowered.slot_values(draws), device, measured, tuple(final))
     best = best_of(_candidates(problem, seed, ROUNDS[effort]))
 
@@ -108,13 +110,22 @@ def _estimate(compiled: QuantumCircuit, best: Candidate) -> Estimate:
     return complete(compiled, best.problem.device, best.steps, places, swaps=best.plan.swaps)
 
 
-def _variants(body: QuantumCircuit, slots: dict[Parameter, int], measured: tuple[int, ...]) -> tuple[Variant, ...]:
-    """The circuit as it is written, and rewritten with fewer CX where that saves many."""
-    found = [Variant(read_blocks(body, slots), measured)]
-    for rewriting in alternatives(body):
+def _variants(
+    body: QuantumCircuit, slots: dict[Parameter, int], measured: tuple[int, ...], device: Device
+) -> tuple[Variant, ...]:
+    """The circuit as it is written, and rewritten with fewer CX where that saves many.
+
+    A circuit of two-qubit gates alone is routed as it is written: it has no angles that anything could depend on, and
+    who compiles it wants to see its routing.
+    """
+    rotating = rotating_share(device) >= _ROTATING
+    found = [Variant(read_blocks(body, slots), measured, rotating=rotating)]
+    if all(len(instruction.qubits) > 1 for instruction in body.data):
+        return tuple(found)
+    for rewriting in alternatives(body, _LINE_ORDERS):
         blocks = read_blocks(rewriting.circuit, slots)
         ends = tuple(blocks.output_wire[w] for w in rewriting.ends)
-        found.append(Variant(replace(blocks, output_wire=ends), measured))
+        found.append(Variant(replace(blocks, output_wire=ends), measured, rotating=rotating))
     return tuple(found)
 
 
@@ -127,7 +138,8 @@ def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
         pool = _searched(problem, given, _WORK[number], 1000 * seed + 10 * number)
         found += [candidate(problem, planned(problem, trial)) for trial in pool[: _ESTIMATED[number]]]
         if number == 0:
-            plans = [nearly_fitting(problem, variant, seed, limit=10**6) for variant in problem.variants]
+            fewest = min(c.plan.swaps for c in found)
+            plans = [nearly_fitting(problem, variant, seed, fewest - 1) for variant in problem.variants]
             found += [candidate(problem, plan) for plan in plans if plan is not None]
         if _MOVED[number]:
             moved = relocations(problem, best_of(found), seed + number, _MOVED[number])
@@ -153,7 +165,7 @@ def _searched(problem: Problem, given: list[list[tuple[int, ...]]], work: int, s
 
 def _moves(plan: Plan) -> dict[int, int]:
     """Physical qubit -> where what was on it at the start is at the end; spare qubits that SWAPs moved included."""
-    content = {}
+    content: dict[int, int] = {}
     for entries, qubits in plan.units:
         for _ in range(entries.count(SWAP) % 2):
             a, b = qubits

@@ -25,7 +25,7 @@ from qcompile.routing.search import search
 from qcompile.routing.view import View
 from qcompile.schedule import Held, delay_seconds, find_windows, start_times
 from qcompile.synthesis import FinalMeasurement, NativeOperation, synthesize
-from qcompile.units import SWAP, Templates, Unit, read_units
+from qcompile.units import SWAP, Templates, Unit, fence_of, read_units
 
 SUCCESS_WEIGHT = 0.5
 """Of log success probability beside log state fidelity. Fidelity alone is ruled by waiting on wide circuits: it takes
@@ -134,9 +134,11 @@ class Plan:
         """Couplers in use, and every qubit that is touched or holds a virtual qubit."""
         graph: nx.Graph[int] = nx.Graph()
         graph.add_nodes_from(self.layout)
-        for _, qubits in self.units:
-            if len(qubits) == 2:
-                graph.add_edge(*qubits)
+        for unit in self.units:
+            if fence_of(self.variant.circuit, unit) is None:
+                graph.add_edge(*unit.qubits)
+            else:
+                graph.add_nodes_from(unit.qubits)
         return graph
 
     def on(self, where: Mapping[int, int]) -> Plan:
@@ -316,10 +318,10 @@ def relocations(problem: Problem, best: Candidate, seed: int, count: int) -> lis
     nodes = sorted(plan.couplings)
     column = {p: i for i, p in enumerate(nodes)}
     loads = np.zeros((len(nodes), len(nodes)))
-    for entries, qubits in plan.units:
-        if len(qubits) == 2:
-            a, b = column[qubits[0]], column[qubits[1]]
-            loads[a, b] += sum(code < 0 for code in plan.variant.templates.codes(entries))
+    for unit in plan.units:
+        if fence_of(plan.variant.circuit, unit) is None:
+            a, b = column[unit.qubits[0]], column[unit.qubits[1]]
+            loads[a, b] += sum(code < 0 for code in plan.variant.templates.codes(unit.entries))
     loads += loads.T
     vertices = np.zeros((len(nodes), problem.device.num_qubits))
     for p, waiting in _waits(best.steps).items():

@@ -29,7 +29,7 @@ from qiskit.circuit.library import (
 )
 from qiskit.synthesis import TwoQubitBasisDecomposer
 
-from qcompile.blocks import CX
+from qcompile.block_codes import CX
 from qcompile.channels import average_fidelity, gate_noise
 from qcompile.device import ENTANGLING, Device, GateKey
 from qcompile.errors import CalibrationError
@@ -37,7 +37,7 @@ from qcompile.ideal import standard_gates
 from qcompile.lowering import Angle, Lowered
 from qcompile.native_form import checked_form
 from qcompile.pulses import H, Matrix, Wires, as_matrix
-from qcompile.units import RZZ, Templates, Unit, is_fence
+from qcompile.units import RZZ, Templates, Unit, fence_of
 
 _Pair = tuple[Matrix | None, Matrix | None]
 
@@ -98,13 +98,14 @@ class _Synthesizer:
         final: Sequence[FinalMeasurement],
     ) -> list[NativeOperation]:
         circuit, parts, add = templates.circuit, templates.parts, self.wires.add
-        for entries, qubits in units:
-            if is_fence(circuit, entries[0]):
-                node = circuit.nodes[entries[0] // 8]
-                for code in node.codes:
+        for unit in units:
+            entries, qubits = unit
+            fence = fence_of(circuit, unit)
+            if fence is not None:
+                for code in circuit.nodes[entries[0] // 8].codes:
                     part, side = divmod(code, len(qubits))
                     add(qubits[side], parts[part])
-                self._fence(node.fence, qubits)
+                self._fence(fence, qubits[: len(fence.qubits)])
                 continue
             first, second = qubits
             turn = rotating_gate(self.device, first, second) if self.rotates else None

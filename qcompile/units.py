@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit.circuit import CircuitInstruction
 from qiskit.circuit.library import CXGate
 from qiskit.synthesis import TwoQubitBasisDecomposer, TwoQubitWeylDecomposition
 
+from qcompile.block_codes import CX, XC, Part
 from qcompile.block_kernels import block_unitaries, prices, rotations
-from qcompile.blocks import CX, XC, BlockCircuit, Part
+from qcompile.blocks import BlockCircuit
 from qcompile.lowering import Angle
 from qcompile.pulses import Matrix, as_matrix
 
@@ -85,8 +87,8 @@ def read_units(circuit: BlockCircuit, items: NDArray[np.int64], layout: Sequence
     for node, qubits in reversed(kept):
         u = last.get(qubits[0], -1)
         joins = (node == SWAP or circuit.nodes[node].fence is None) and u >= 0 and u == last.get(qubits[1])
-        if joins and is_fence(circuit, entries[u][0]):
-            joins = False
+        if joins and entries[u][0] != SWAP:
+            joins = circuit.nodes[entries[u][0] // 8].fence is None
         if not joins:
             u = len(entries)
             entries.append([])
@@ -107,9 +109,9 @@ def read_units(circuit: BlockCircuit, items: NDArray[np.int64], layout: Sequence
     return [Unit(tuple(e), q) for e, q in zip(entries, places)], ends
 
 
-def is_fence(circuit: BlockCircuit, entry: int) -> bool:
-    """Whether an entry of a unit is a measurement, reset, delay or barrier."""
-    return entry != SWAP and circuit.nodes[entry // 8].fence is not None
+def fence_of(circuit: BlockCircuit, unit: Unit) -> CircuitInstruction | None:
+    """The measurement, reset, delay or barrier that a unit is; None of blocks and SWAPs."""
+    return None if unit.entries[0] == SWAP else circuit.nodes[unit.entries[0] // 8].fence
 
 
 class Rotation(NamedTuple):

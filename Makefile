@@ -26,6 +26,7 @@ test-all: lint
 bench: $(READY)
 	$(PYTEST) -m benchmark -s -p no:cacheprovider tests/benchmarks
 	$(BIN)/python tests/benchmarks/mapped_fidelity.py
+	$(BIN)/python tests/benchmarks/compile_quality.py
 	$(BIN)/python tests/benchmarks/estimate_accuracy.py
 	$(BIN)/python tests/benchmarks/estimate_ranking.py
 	$(BIN)/python tests/benchmarks/expectation_accuracy.py

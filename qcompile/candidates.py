@@ -6,37 +6,60 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
 
-from qcompile.absorption import RoutedOperation, read_operations
+from qcompile.blocks import BlockCircuit
 from qcompile.device import Device
 from qcompile.estimate import Score, score
 from qcompile.fidelity.program import NativeStep
 from qcompile.layout import Layout
-from qcompile.lowering import merge_blocks
-from qcompile.native_form import checked_form
-from qcompile.placement.base import Placement
-from qcompile.placement.region import idle_rate
-from qcompile.placement.subgraph import edge_table, embeddings
-from qcompile.routing import sabre
+from qcompile.placement.subgraph import cheapest, live_couplings
+from qcompile.routing.arrays import Blocks, Chip, block_arrays, chip_arrays
+from qcompile.routing.beam import View
+from qcompile.routing.kernels import route
+from qcompile.routing.prefix import route_nearly_fitting
+from qcompile.routing.search import search
 from qcompile.schedule import Held, delay_seconds, find_windows, start_times
-from qcompile.synthesis import NativeOperation, synthesize
+from qcompile.synthesis import FinalMeasurement, NativeOperation, synthesize
+from qcompile.units import SWAP, Templates, Unit, read_units
 
-_EMBEDDINGS = 2000  # places looked at for one routed circuit
-ROUTES = 4
-"""Randomized routings of one placement."""
+SUCCESS_WEIGHT = 0.5
+"""Of log success probability beside log state fidelity. Fidelity alone is ruled by waiting on wide circuits: it takes
+slow couplers' neighbours for fewer gates' sake; success probability alone does not see waiting at all."""
 
-ESTIMATED = 12
-"""Of those, how many are synthesized and estimated."""
+READOUT_WEIGHT = 1.0
+"""Of log readout: what cannot be read is lost, whatever state it was."""
 
 _STATE_WORK = 2**18  # amplitudes x two-qubit gates x draws up to which candidates are judged by a statevector: 2 ms
+_PASSES = 2  # forward passes of a trial
+_WAITING = 1e-6  # s; what a qubit waits, to the placement that grows layouts
 
-_READOUT_WEIGHT = 0.3  # of log readout beside log state fidelity: gains 2 % ESP for 0.4 % of state fidelity
+
+class Variant:
+    """One way to write the circuit: its blocks, as arrays for the router, and how they are written in CX.
+
+    Args:
+        measured: virtual qubits that are read at the end.
+    """
+
+    def __init__(self, circuit: BlockCircuit, measured: Sequence[int]) -> None:
+        self.circuit = circuit
+        self.templates = Templates(circuit)
+        self._read = [circuit.output_wire[v] for v in measured]
+
+    @cached_property
+    def forward(self) -> Blocks:
+        """The blocks in time order."""
+        return block_arrays(self.circuit, self._read)
+
+    @cached_property
+    def backward(self) -> Blocks:
+        """The blocks run backwards."""
+        return block_arrays(self.circuit, self._read, backward=True)
 
 
 @dataclass(frozen=True)
@@ -44,112 +67,178 @@ class Problem:
     """What is compiled.
 
     Attributes:
-        circuits: lowered; the first as written, the others with commuting gates in other orders.
-        slots: placeholder parameter -> slot number.
+        variants: ways to write the circuit, the plainest first.
         slot_values: [draw, slot] numbers to judge candidates at, rad.
         device: the chip.
         measured: virtual qubits that are measured at the end; all of them if none is, as something will be read.
+        final: measurements at the end: (virtual qubit, instruction).
     """
 
-    circuits: tuple[QuantumCircuit, ...]
-    slots: dict[Parameter, int]
+    variants: tuple[Variant, ...]
     slot_values: NDArray[np.float64]
     device: Device
     measured: tuple[int, ...]
+    final: tuple[FinalMeasurement, ...]
 
     @cached_property
     def method(self) -> str:
         """How candidates are estimated: by exact marginals where a state is small beside the work of synthesis."""
-        circuit = self.circuits[0]
-        passes = 2 * circuit.num_nonlocal_gates() * len(self.slot_values)  # as many again for SWAPs
+        circuit = self.variants[0].circuit
+        passes = 2 * max(circuit.two_qubit_price, 1) * len(self.slot_values)  # as many again for SWAPs
         return "marginals" if 2**circuit.num_qubits * passes <= _STATE_WORK else "cluster"
 
-    def order(self, trial: int) -> QuantumCircuit:
-        """The circuit that a trial works on."""
-        return self.circuits[trial % len(self.circuits)]
+    @cached_property
+    def coupler_prices(self) -> NDArray[np.float64]:
+        """[qubit, qubit] -log survival of one CX with the pulses around it; infinite where there is no coupler."""
+        prices = np.append(self.chip.gate, np.inf)  # coupler -1 is none
+        return prices[self.chip.edge]
+
+    @cached_property
+    def chip(self) -> Chip:
+        """The largest live region for the router."""
+        return chip_arrays(self.device, self.device.components[0], READOUT_WEIGHT, 1 - SUCCESS_WEIGHT)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A routed circuit at one place of the chip; it can stand wherever its couplings exist."""
+    """A routed circuit at one place of the chip; it can stand wherever its couplers exist.
 
-    operations: tuple[RoutedOperation, ...]
-    layout: Layout
-    moves: Mapping[int, int]
+    Attributes:
+        variant: what was routed.
+        units: on physical qubits.
+        layout: [wire] where each wire starts.
+        ends: [wire] where it ends.
+        swaps: inserted by the router.
+    """
+
+    variant: Variant
+    units: tuple[Unit, ...]
+    layout: tuple[int, ...]
+    ends: tuple[int, ...]
     swaps: int
 
     @property
+    def initial_layout(self) -> Layout:
+        """Where each virtual qubit starts; it enters on the wire of its own number."""
+        return Layout(self.layout)
+
+    @cached_property
     def final_layout(self) -> Layout:
         """Where each virtual qubit ends."""
-        return self.layout.then(self.moves)
+        return Layout(tuple(self.ends[w] for w in self.variant.circuit.output_wire))
 
     @cached_property
     def couplings(self) -> nx.Graph[int]:
         """Couplers in use, and every qubit that is touched or holds a virtual qubit."""
         graph: nx.Graph[int] = nx.Graph()
-        graph.add_nodes_from((*self.layout.physical, *self.final_layout.physical))
-        for operation in self.operations:
-            if operation.name == "cx":
-                graph.add_edge(*operation.qubits)
-            elif operation.name != "barrier":
-                graph.add_nodes_from(operation.qubits)
+        graph.add_nodes_from(self.layout)
+        for _, qubits in self.units:
+            if len(qubits) == 2:
+                graph.add_edge(*qubits)
         return graph
 
     def on(self, where: Mapping[int, int]) -> Plan:
-        """The same plan with physical qubit p replaced by where[p]; wires that nothing touches are dropped."""
-        operations = tuple(o._replace(qubits=tuple(where[q] for q in o.qubits if q in where)) for o in self.operations)
-        moves = {where[a]: where[b] for a, b in self.moves.items() if a in where and b in where}
-        return Plan(operations, Layout(tuple(where[p] for p in self.layout.physical)), moves, self.swaps)
+        """The same plan with physical qubit p replaced by where[p]."""
+        units = tuple(Unit(entries, tuple(where[q] for q in qubits)) for entries, qubits in self.units)
+        layout, ends = (tuple(where[p] for p in places) for places in (self.layout, self.ends))
+        return Plan(self.variant, units, layout, ends, self.swaps)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
-    """A plan in native gates, with its score."""
+    """A plan in native gates; estimated when its merit is asked for."""
 
+    problem: Problem
     plan: Plan
     native: list[NativeOperation]
-    steps: list[NativeStep]
-    score: Score
 
-    @property
+    @cached_property
+    def steps(self) -> list[NativeStep]:
+        """The native operations with their numbers."""
+        return native_steps(self.native, self.problem.device, self.problem.slot_values)
+
+    @cached_property
+    def score(self) -> Score:
+        """The estimate, as far as candidates are compared by it."""
+        places = self.plan.final_layout.physical
+        measured = [places[v] for v in self.problem.measured]
+        return score(self.steps, self.problem.device, places, measured, self.problem.method)
+
+    @cached_property
     def merit(self) -> float:
-        """Log of the estimated state fidelity and, at a lower weight, of the readout; higher is better."""
-        fidelity = float(self.score.fidelity.mean())
-        return math.log(max(fidelity, 1e-300)) - _READOUT_WEIGHT * self.score.readout_loss
+        """What candidates are compared by; higher is better.
+
+        The mean of log state fidelity and of log success probability: see `SUCCESS_WEIGHT`.
+        """
+        gates = self.problem.device.gates
+        errors = [gates[o.name, o.qubits].error or 0.0 for o in self.native if (o.name, o.qubits) in gates]
+        succeeds = float(np.log1p(-np.minimum(errors, 1 - 1e-12)).sum()) if errors else 0.0
+        state = math.log(max(float(self.score.fidelity.mean()), 1e-300))
+        return (1 - SUCCESS_WEIGHT) * state + SUCCESS_WEIGHT * succeeds - READOUT_WEIGHT * self.score.readout_loss
 
 
 def best_of(candidates: Sequence[Candidate]) -> Candidate:
     """The candidate of highest merit; of equals the first."""
-    return max(candidates, key=lambda c: c.merit)
+    return candidates[0] if len(candidates) == 1 else max(candidates, key=lambda c: c.merit)
 
 
-def route_placement(problem: Problem, placement: Placement, seed: int, routes: int) -> list[Plan]:
-    """Routes `routes` times from a proposed layout; a circuit of numbers also with its blocks resynthesized.
+class Trial(NamedTuple):
+    """One routing that the search found, reproducible.
 
-    Symbolic blocks are beyond resynthesis, which would tear the CX apart that SWAPs cancel with.
+    Attributes:
+        price: -log of survival, by the router's own reckoning.
+        layout: [wire] where each wire starts.
+        knobs, state: of the router.
     """
-    plans = []
-    for number in range(routes):
-        trial = ROUTES * seed + number
-        circuit = problem.order(seed + number)  # at first the one that the placement was made for
-        routed = sabre.route(circuit, problem.device, placement.layout, placement.region, trial)
-        circuits = [routed.circuit] if problem.slots else [routed.circuit, merge_blocks(routed.circuit)]
-        plans += [
-            Plan(tuple(read_operations(mapped)), placement.layout, dict(routed.moves), routed.swaps)
-            for mapped in circuits
-        ]
-        if not routed.swaps:
-            break  # other trials would only find the same
-    return plans
+
+    price: float
+    variant: Variant
+    layout: NDArray[np.int64]
+    knobs: NDArray[np.float64]
+    state: np.uint64
 
 
-def evaluate(problem: Problem, plan: Plan) -> Candidate:
-    """Native gates and score of a plan where it stands."""
-    native = synthesize(plan.operations, problem.slots, problem.device)
-    steps = native_steps(native, problem.device, problem.slot_values)
-    final = plan.final_layout.physical
-    measured = [final[v] for v in problem.measured]
-    return Candidate(plan, native, steps, score(steps, problem.device, final, measured, problem.method))
+def trials(problem: Problem, variant: Variant, given: Sequence[Sequence[int]], work: int, seed: int) -> list[Trial]:
+    """The best of many randomized routings, cheapest first.
+
+    Args:
+        given: layouts that are tried in any case.
+        work: of the router, see `routing.kernels.route`; half for grown layouts, half to improve the best.
+        seed: of every random choice.
+    """
+    width = variant.circuit.num_qubits
+    layouts = np.array([list(g) for g in given], np.int64).reshape(-1, width)
+    region = np.array(sorted(problem.device.components[0]), np.int64)
+    budgets = (work // 2, work - work // 2)
+    number = np.random.SeedSequence([seed, width]).generate_state(1, np.uint64)[0]
+    prices, starts, knobs, states, _, _ = search(
+        variant.forward, variant.backward, problem.chip, region, layouts, budgets, _PASSES, _WAITING, number
+    )
+    return [
+        Trial(price, variant, starts[k], knobs[k], states[k])
+        for k, price in enumerate(prices.tolist())
+        if price < 1e300
+    ]
+
+
+def planned(problem: Problem, trial: Trial) -> Plan:
+    """The plan of one trial."""
+    variant, circuit = trial.variant, trial.variant.circuit
+    room = 30 * len(circuit.nodes) + 1000
+    items, position = np.empty((room, 3), np.int64), np.empty(circuit.num_qubits, np.int64)
+    random = np.array([trial.state], np.uint64)
+    used = route(variant.forward, problem.chip, trial.layout, trial.knobs, random, room, items, position)[1]
+    start = tuple(trial.layout.tolist())
+    units, ends = read_units(circuit, items[:used], start)
+    return Plan(variant, tuple(units), start, tuple(ends), _swaps(units))
+
+
+def candidate(problem: Problem, plan: Plan) -> Candidate:
+    """A plan in native gates where it stands."""
+    wires = plan.variant.circuit.output_wire
+    final = [(wires[v], instruction) for v, instruction in problem.final]
+    native = synthesize(plan.units, plan.variant.templates, plan.ends, final, problem.device)
+    return Candidate(problem, plan, native)
 
 
 def native_steps(
@@ -158,8 +247,9 @@ def native_steps(
     """Native operations with their durations (s) and their angles at each draw."""
     steps = []
     for operation in native:
-        angles = operation.angles if operation.original is None else ()
-        params = tuple([angle.values(slot_values) for angle in angles])
+        params = (
+            () if operation.original is not None else tuple(angle.values(slot_values) for angle in operation.angles)
+        )
         if operation.name == "barrier":
             duration = 0.0
         elif operation.name == "delay" and operation.original is not None:
@@ -170,57 +260,71 @@ def native_steps(
     return steps
 
 
-def relocations(problem: Problem, candidate: Candidate, seed: int) -> list[tuple[float, Plan]]:
-    """The cheapest other places of a plan, each with its price: -log of gate, idle and readout survival.
+def embedded(problem: Problem, variant: Variant, count: int, seed: int) -> list[tuple[int, ...]]:
+    """Layouts that need no SWAP, cheapest first; none where the interactions do not fit the couplers."""
+    circuit = variant.circuit
+    pattern: nx.Graph[int] = nx.Graph()
+    pattern.add_nodes_from(range(circuit.num_qubits))
+    loads = np.zeros((circuit.num_qubits, circuit.num_qubits))
+    for (a, b), price in circuit.interactions.items():
+        pattern.add_edge(a, b)
+        loads[a, b] = loads[b, a] = price
+    read = np.array([variant.forward.read[w] for w in range(circuit.num_qubits)])
+    vertices = read[:, None] * problem.chip.readout[None, :] + _WAITING * problem.chip.idle[None, :]
+    found = cheapest(pattern, problem.device, vertices, loads, problem.coupler_prices, limit=count, seed=seed)
+    return [tuple(row) for row in found.rows.tolist()]
 
-    The price is a first-order sum over couplers and qubits, so thousands of places are compared at once; the caller
-    estimates the best few in full.
-    """
-    plan, device = candidate.plan, problem.device
+
+def nearly_fitting(problem: Problem, variant: Variant, seed: int, limit: int) -> Plan | None:
+    """The plan of a circuit that fits the couplers but for a few SWAPs, `limit` at most; None if it is not of that kind."""
+    circuit = variant.circuit
+    if any(node.fence is not None for node in circuit.nodes) or circuit.one_qubit_only:
+        return None
+    qubits, chip = live_couplings(problem.device)
+    wires, stages = np.array([node.wires for node in circuit.nodes]).T, np.array(circuit.stages).T
+    view = View(circuit.num_qubits, wires[0].copy(), wires[1].copy(), stages[0].copy(), stages[1].copy())
+    found = route_nearly_fitting(view, chip, seed=seed, limit=limit)
+    if found is None:
+        return None
+    items = found.items.copy()
+    items[:, 1:] = qubits[items[:, 1:]]
+    layout = tuple(qubits[found.layout].tolist())
+    units, ends = read_units(circuit, items, layout)
+    return Plan(variant, tuple(units), layout, tuple(ends), _swaps(units))
+
+
+def _swaps(units: Sequence[Unit]) -> int:
+    return sum(entries.count(SWAP) for entries, _ in units)
+
+
+def relocations(problem: Problem, best: Candidate, seed: int, count: int) -> list[Plan]:
+    """The cheapest other places of a plan, by a first-order sum over couplers and qubits: gates, waiting, readout."""
+    plan, chip = best.plan, problem.chip
     nodes = sorted(plan.couplings)
-    found = embeddings(plan.couplings, device, limit=_EMBEDDINGS, seed=seed)
-    if not len(found):
-        return []
     column = {p: i for i, p in enumerate(nodes)}
-    prices = np.zeros(len(found))
-    table = -np.log1p(-np.minimum(edge_table(device, "error"), 1 - 1e-9))
-    one_qubit, waiting = _loads(candidate.steps, checked_form(device).pulses)
-    pulses: dict[tuple[int, int], int] = {}
-    for operation in plan.operations:
-        if operation.name == "cx":
-            a, b = sorted(operation.qubits)
-            pulses[a, b] = pulses.get((a, b), 0) + 1
-    for (a, b), count in pulses.items():
-        prices += count * table[found[:, column[a]], found[:, column[b]]]
-    idle = np.array([idle_rate(device, q) for q in range(device.num_qubits)])
-    pulse = np.array([_one_qubit_loss(device, q) for q in range(device.num_qubits)])
-    for p, i in column.items():
-        prices += waiting.get(p, 0.0) * idle[found[:, i]] + one_qubit.get(p, 0) * pulse[found[:, i]]
-    readout = np.array([-math.log1p(-min(r.error, 0.999)) if (r := q.readout) else 0.0 for q in device.qubits])
+    loads = np.zeros((len(nodes), len(nodes)))
+    for entries, qubits in plan.units:
+        if len(qubits) == 2:
+            a, b = column[qubits[0]], column[qubits[1]]
+            loads[a, b] += sum(code < 0 for code in plan.variant.templates.codes(entries))
+    loads += loads.T
+    vertices = np.zeros((len(nodes), problem.device.num_qubits))
+    for p, waiting in _waits(best.steps).items():
+        if p in column:
+            vertices[column[p]] += waiting * chip.idle
     for v in problem.measured:
-        prices += _READOUT_WEIGHT * readout[found[:, column[plan.final_layout.physical[v]]]]
-    chosen = np.argsort(prices, kind="stable")[:ESTIMATED]
-    return [(float(prices[k]), plan.on({p: int(found[k, i]) for p, i in column.items()})) for k in chosen]
+        vertices[column[plan.final_layout.physical[v]]] += chip.readout
+    found = cheapest(
+        plan.couplings, problem.device, vertices, loads, problem.coupler_prices, limit=count + 1, seed=seed
+    )
+    moved = [plan.on(dict(zip(nodes, row))) for row in found.rows.tolist() if row != nodes]
+    return moved[:count]
 
 
-def _one_qubit_loss(device: Device, qubit: int) -> float:
-    gate = device.gates.get((checked_form(device).pulse, (qubit,)))
-    return -math.log1p(-min(gate.error, 0.999)) if gate is not None and gate.error is not None else 0.0
-
-
-def _loads(steps: Sequence[NativeStep], names: tuple[str, ...]) -> tuple[dict[int, int], dict[int, float]]:
-    """One-qubit pulses (gates of some names) of each qubit, and its waiting time in s."""
-    pulses: dict[int, int] = {}
-    for step in steps:
-        if step.name in names:
-            pulses[step.qubits[0]] = pulses.get(step.qubits[0], 0) + 1
+def _waits(steps: Sequence[NativeStep]) -> dict[int, float]:
+    """How long each qubit waits, s."""
     held = Held.of([s.qubits for s in steps], [s.name for s in steps])
     durations = np.array([s.duration for s in steps])
     start, total = start_times(held, durations)
     windows = find_windows(held, durations, start, total)
-    return pulses, dict(enumerate(np.bincount(windows.qubit, windows.duration).tolist()))
-
-
-def cheapest(moved: Sequence[tuple[float, Plan]], count: int) -> list[Plan]:
-    """The plans of lowest price."""
-    return [plan for _, plan in sorted(moved, key=lambda m: m[0])[:count]]
+    return dict(enumerate(np.bincount(windows.qubit, windows.duration).tolist()))

@@ -16,7 +16,17 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from qiskit import QuantumCircuit, qasm2, qasm3
-from qiskit.circuit import Barrier, ControlFlowOp, Delay, Instruction, Measure, Operation, ParameterExpression, Reset
+from qiskit.circuit import (
+    Barrier,
+    CircuitInstruction,
+    ControlFlowOp,
+    Delay,
+    Instruction,
+    Measure,
+    Operation,
+    ParameterExpression,
+    Reset,
+)
 from qiskit.circuit.exceptions import CircuitError as QiskitCircuitError
 
 from qcompile.device import Device
@@ -251,6 +261,20 @@ def final_measurements(circuit: QuantumCircuit) -> dict[int, int]:
         if name == "measure":
             writes[circuit.find_bit(instruction.clbits[0]).index] = (index, index_of[instruction.qubits[0]])
     return {clbit: qubit for clbit, (index, qubit) in writes.items() if last_on_qubit[qubit] == index}
+
+
+def without_final_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[tuple[int, CircuitInstruction]]]:
+    """The circuit without them, and (qubit, instruction) of each, by classical bit: a router puts them back last."""
+    final = final_measurements(circuit)
+    if not final:
+        return circuit, []
+    last = {c: i for i, item in enumerate(circuit.data) if item.name == "measure" for c in item.clbits}
+    dropped = {last[circuit.clbits[clbit]]: qubit for clbit, qubit in sorted(final.items())}
+    body = circuit.copy_empty_like()
+    for i, item in enumerate(circuit.data):
+        if i not in dropped:
+            body._append(item)
+    return body, [(qubit, circuit.data[i]) for i, qubit in dropped.items()]
 
 
 def has_mid_circuit_operations(circuit: QuantumCircuit) -> bool:

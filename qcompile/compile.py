@@ -7,48 +7,56 @@ number of rounds only, so a dearer one is never worse.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+
+from qcompile.blocks import read_blocks
 from qcompile.candidates import (
-    ESTIMATED,
-    ROUTES,
     Candidate,
+    Plan,
     Problem,
+    Trial,
+    Variant,
     best_of,
-    cheapest,
-    evaluate,
+    candidate,
+    embedded,
+    nearly_fitting,
+    planned,
     relocations,
-    route_placement,
+    trials,
 )
 from qcompile.circuit import (
     CircuitLike,
     check_device,
     check_mid_circuit,
     check_width,
-    final_measurements,
     read_circuit,
+    without_final_measurements,
     written_out,
 )
-from qcompile.commuting import has_freedom, reordered
-from qcompile.compiled import CompiledCircuit, set_qiskit_layout
+from qcompile.compiled import CompiledCircuit, on_demand, set_qiskit_layout
 from qcompile.device import Device
 from qcompile.errors import InputError
-from qcompile.estimate import complete
-from qcompile.lowering import cancel_pairs, lower
-from qcompile.placement import region, sabre, subgraph, trivial
-from qcompile.placement.base import Placement
+from qcompile.estimate import Estimate, complete
+from qcompile.lowering import lower
+from qcompile.regions import alternatives
 from qcompile.schedule import with_delays_in_seconds
 from qcompile.synthesis import check_native_gates, dropped_frames, to_circuit
+from qcompile.units import SWAP
 from qcompile.values import Values, checked_seed, parameter_draws
 from qcompile.verify import assert_executable
 
-ROUNDS = {"fast": 1, "normal": 4, "best": 16}
+ROUNDS = {"fast": 1, "normal": 2, "best": 4}
 """Rounds of candidates by effort."""
 
-_METHODS_A_ROUND = (sabre.place, region.place, sabre.place, region.place)
-_ORDERS = 16  # orders of commuting gates that are tried
-_REORDERED = 2_000  # operations; a longer circuit is routed as it is written
-_OPERATIONS = 60_000  # a circuit of more than a few thousand operations gets fewer rounds, methods and relocations
+_WORK = (800_000, 6_000_000, 60_000_000, 200_000_000)  # of the router, by round: 5 ns each
+_FIRST_LOOK = 0.15  # share of the work for each of several variants
+_ESTIMATED = (1, 4, 12, 24)  # plans that are synthesized and estimated, by round
+_MOVED = (0, 4, 12, 24)  # other places of the best one that are estimated, by round
+_EMBEDDED = 3  # layouts without SWAPs that are tried
 
 
 def compile(
@@ -78,40 +86,79 @@ def compile(
     lowered = lower(written)
     check_mid_circuit(lowered.circuit, device)
     draws = parameter_draws(lowered.parameters, values, seed, original.name)
-    reduced = cancel_pairs(lowered.circuit)
-    measured = tuple(final_measurements(reduced).values()) or tuple(range(reduced.num_qubits))
-    orders = [reduced]
-    if has_freedom(written) and reduced.size() <= _REORDERED:
-        orders += [cancel_pairs(lower(reordered(written, k), lowered).circuit) for k in range(1, _ORDERS)]
-    problem = Problem(tuple(orders), lowered.slots, lowered.slot_values(draws), device, measured)
-    breadth = max(1, _OPERATIONS // max(reduced.size(), 1))
-    best = best_of([_round(problem, seed, number, breadth) for number in range(min(ROUNDS[effort], breadth))])
+    body, final = without_final_measurements(lowered.circuit)
+    measured = tuple(v for v, _ in final) or tuple(range(body.num_qubits))
+    variants = _variants(body, lowered.slots, measured)
+    problem = Problem(variants, lowered.slot_values(draws), device, measured, tuple(final))
+    best = best_of(_candidates(problem, seed, ROUNDS[effort]))
 
     plan = best.plan
     compiled = to_circuit(best.native, lowered, device.num_qubits)
-    frames = dropped_frames(best.native, lowered)
-    set_qiskit_layout(compiled, original, plan.layout, plan.moves)
+    set_qiskit_layout(compiled, original, plan.initial_layout, _moves(plan))
     assert_executable(compiled, device)
-    estimate = complete(compiled, device, best.steps, plan.final_layout.physical, swaps=plan.swaps)
-    return CompiledCircuit(compiled, plan.layout, plan.final_layout, estimate, device, frames)
+    estimate = on_demand(partial(_estimate, compiled.copy(), best))
+    frames = dropped_frames(best.native, lowered)
+    return CompiledCircuit(
+        compiled, plan.initial_layout, plan.final_layout, estimate, device, lowered.parameters, frames
+    )
 
 
-def _round(problem: Problem, seed: int, number: int, breadth: int) -> Candidate:
-    """Best candidate of one round of at most `breadth` placement methods, routings and relocations."""
-    routed = [
-        best_of([evaluate(problem, plan) for plan in route_placement(problem, placement, trial, min(ROUTES, breadth))])
-        for trial, placement in _placements(problem, seed, number, breadth)
-    ]
-    moved = [m for candidate in routed for m in relocations(problem, candidate, seed + number)]
-    return best_of(routed + [evaluate(problem, plan) for plan in cheapest(moved, min(ESTIMATED, breadth))])
+def _estimate(compiled: QuantumCircuit, best: Candidate) -> Estimate:
+    places = best.plan.final_layout.physical
+    return complete(compiled, best.problem.device, best.steps, places, swaps=best.plan.swaps)
 
 
-def _placements(problem: Problem, seed: int, number: int, breadth: int) -> Iterator[tuple[int, Placement]]:
-    """(seed of the trial, proposal) of one round; the first one adds the trivial layout and direct embeddings."""
-    first = 1000 * seed + len(_METHODS_A_ROUND) * number
-    methods = list(_METHODS_A_ROUND[:breadth])
-    if number == 0:
-        methods += [trivial.place, subgraph.place]
-    for i, method in enumerate(methods):
-        for placement in method(problem.order(first + i), problem.device, first + i):
-            yield first + i, placement
+def _variants(body: QuantumCircuit, slots: dict[Parameter, int], measured: tuple[int, ...]) -> tuple[Variant, ...]:
+    """The circuit as it is written, and rewritten with fewer CX where that saves many."""
+    found = [Variant(read_blocks(body, slots), measured)]
+    for rewriting in alternatives(body):
+        blocks = read_blocks(rewriting.circuit, slots)
+        ends = tuple(blocks.output_wire[w] for w in rewriting.ends)
+        found.append(Variant(replace(blocks, output_wire=ends), measured))
+    return tuple(found)
+
+
+def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
+    """The estimated plans of some rounds; the first ones are the same whatever follows them."""
+    trivial = tuple(sorted(problem.device.components[0])[: problem.variants[0].circuit.num_qubits])
+    given = [[trivial, *embedded(problem, variant, _EMBEDDED, seed)] for variant in problem.variants]
+    found: list[Candidate] = []
+    for number in range(rounds):
+        pool = _searched(problem, given, _WORK[number], 1000 * seed + 10 * number)
+        found += [candidate(problem, planned(problem, trial)) for trial in pool[: _ESTIMATED[number]]]
+        if number == 0:
+            plans = [nearly_fitting(problem, variant, seed, limit=10**6) for variant in problem.variants]
+            found += [candidate(problem, plan) for plan in plans if plan is not None]
+        if _MOVED[number]:
+            moved = relocations(problem, best_of(found), seed + number, _MOVED[number])
+            found += [candidate(problem, plan) for plan in moved]
+        given = [[tuple(t.layout.tolist()) for t in pool if t.variant is v][:4] for v in problem.variants]
+    return found
+
+
+def _searched(problem: Problem, given: list[list[tuple[int, ...]]], work: int, seed: int) -> list[Trial]:
+    """The best trials, cheapest first. Of several variants each gets a little work, the best one the rest."""
+    share = work if len(problem.variants) == 1 else int(_FIRST_LOOK * work)
+    pool: list[Trial] = []
+    for k, variant in enumerate(problem.variants):
+        pool += trials(problem, variant, given[k], share, seed + k)
+    pool.sort(key=lambda trial: trial.price)
+    if share < work:
+        best = pool[0].variant
+        begun = [tuple(trial.layout.tolist()) for trial in pool if trial.variant is best][:4]
+        pool += trials(problem, best, begun, work - share * len(problem.variants), seed + len(problem.variants))
+        pool.sort(key=lambda trial: trial.price)
+    return pool
+
+
+def _moves(plan: Plan) -> dict[int, int]:
+    """Physical qubit -> where what was on it at the start is at the end; spare qubits that SWAPs moved included."""
+    content = {}
+    for entries, qubits in plan.units:
+        for _ in range(entries.count(SWAP) % 2):
+            a, b = qubits
+            content[a], content[b] = content.get(b, b), content.get(a, a)
+    moves = {began: at for at, began in content.items()}
+    for v, p in enumerate(plan.layout):
+        moves[p] = plan.final_layout.physical[v]
+    return moves

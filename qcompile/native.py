@@ -29,6 +29,7 @@ def native_steps(
     """
     index_of = {q: i for i, q in enumerate(circuit.qubits)}
     known: dict[tuple[str, tuple[Qubit, ...]], tuple[NativeStep, bool]] = {}  # without its angles, whether it has any
+    columns = iter(expression_values(symbolic_angles(circuit), parameters, table).T)
     steps = []
     for index, instruction in enumerate(circuit.data):
         name = instruction.name
@@ -45,7 +46,7 @@ def native_steps(
             if name == "delay":
                 step = step._replace(duration=delay_seconds(instruction.operation, device, place))
             else:
-                params = tuple([_angle(value, parameters, table, place) for value in instruction.params])
+                params = tuple([_number(v, place) if not is_symbolic(v) else next(columns) for v in instruction.params])
                 step = NativeStep(name, step.qubits, params, step.duration)
         steps.append(step)
     return steps
@@ -61,12 +62,24 @@ def _duration(name: str, qubits: tuple[int, ...], device: Device, place: str) ->
     return device.duration(name, qubits)
 
 
-def _angle(
-    value: object, parameters: Sequence[Parameter], table: NDArray[np.float64], place: str
-) -> NDArray[np.float64] | float:
-    """A number, or [draw] numbers of an expression; rad. Raises: CircuitError: it is not finite and real."""
-    if isinstance(value, ParameterExpression) and value.parameters:
-        return expression_values(value, parameters, table)
+def is_symbolic(value: object) -> bool:
+    """Whether a gate's parameter waits for a number."""
+    return isinstance(value, ParameterExpression) and bool(value.parameters)
+
+
+def symbolic_angles(circuit: QuantumCircuit) -> list[ParameterExpression]:
+    """Every symbolic angle in program order; delays, which must be numbers, are left out."""
+    return [
+        value
+        for instruction in circuit.data
+        if instruction.name not in ("delay", "barrier")
+        for value in instruction.params
+        if is_symbolic(value)
+    ]
+
+
+def _number(value: object, place: str) -> float:
+    """An angle in rad. Raises: CircuitError: it is not finite and real."""
     number = float(value)  # type: ignore[arg-type]  # a number, or an expression that is bound
     if not math.isfinite(number):
         raise CircuitError(f"{place}: angle {number} is not finite. Expected a real number of radians.")

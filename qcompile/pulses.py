@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -50,37 +50,21 @@ class _Turn(NamedTuple):
 
 
 class Wires:
-    """One-qubit gates that wait on each physical qubit until something else happens there.
+    """One-qubit gates that wait on each physical qubit until something else happens there."""
 
-    Args:
-        slots: placeholder parameter -> slot number (of `Lowered`).
-    """
-
-    def __init__(self, form: NativeForm, slots: dict[Parameter, int]) -> None:
+    def __init__(self, form: NativeForm) -> None:
         self._form = form
-        self._slots = slots
         self._waiting: dict[int, list[Matrix | Angle]] = {}
         self._frames: dict[int, Angle] = {}
-        self._read: dict[tuple[str, tuple[Any, ...]], Parts] = {}
 
     @property
     def qubits(self) -> list[int]:
         """Physical qubits on which anything ever waited, ascending."""
         return sorted(self._waiting.keys() | self._frames.keys())
 
-    def gate(self, qubit: int, name: str, params: tuple[Any, ...]) -> None:
-        """A one-qubit gate of `lowering.ONE_QUBIT_BASIS`, or "unitary" with its matrix."""
-        if name == "unitary":
-            self.multiply(qubit, as_matrix(params[0]))
-            return
-        parts = self._read.get((name, params))
-        if parts is None:
-            parts = self._read[name, params] = self._parts(name, params)
-        self._waiting.setdefault(qubit, []).extend(parts)
-
-    def multiply(self, qubit: int, matrix: Matrix) -> None:
-        """A unitary of numbers."""
-        self._waiting.setdefault(qubit, []).append(matrix)
+    def add(self, qubit: int, part: Matrix | Angle) -> None:
+        """A unitary of numbers, or a symbolic Z rotation."""
+        self._waiting.setdefault(qubit, []).append(part)
 
     def flush(self, qubit: int, *, diagonal: bool = False) -> Sequence[Pulse]:
         """The pulses of what waits, in front of a gate (or the end of the circuit).
@@ -111,22 +95,29 @@ class Wires:
         pulses, self._frames[qubit] = make(parts, self._frames.get(qubit, _NONE), self._form)
         return pulses
 
-    def _parts(self, name: str, params: tuple[Any, ...]) -> Parts:
-        if not any(isinstance(p, Parameter) for p in params):
-            return (numeric_gate(name, tuple(float(p) for p in params)),)
-        if name in ("rz", "p"):
-            return self._z(params[0])
-        if name == "rx":
-            return (H, *self._z(params[0]), H)
-        if name == "ry":
-            return (_SX, *self._z(params[0]), _SXDG)
-        # u(theta, phi, lambda) = RZ(phi) RY(theta) RZ(lambda), up to a phase
-        return (*self._z(params[2]), _SX, *self._z(params[0]), _SXDG, *self._z(params[1]))
 
-    def _z(self, value: Any) -> Parts:
-        if isinstance(value, Parameter):
-            return (Angle(0.0, ((self._slots[value], 1.0),)),)
-        return (rz_matrix(float(value)),)
+def gate_parts(name: str, params: Sequence[Any], slots: Mapping[Parameter, int]) -> Parts:
+    """What a gate of `lowering.ONE_QUBIT_BASIS` consists of, first one first.
+
+    Args:
+        slots: placeholder parameter -> slot number (of `Lowered`).
+    """
+    if not any(isinstance(p, Parameter) for p in params):
+        return (numeric_gate(name, tuple(float(p) for p in params)),)
+    if name in ("rz", "p"):
+        return _z(params[0], slots)
+    if name == "rx":
+        return (H, *_z(params[0], slots), H)
+    if name == "ry":
+        return (_SX, *_z(params[0], slots), _SXDG)
+    # u(theta, phi, lambda) = RZ(phi) RY(theta) RZ(lambda), up to a phase
+    return (*_z(params[2], slots), _SX, *_z(params[0], slots), _SXDG, *_z(params[1], slots))
+
+
+def _z(value: Any, slots: Mapping[Parameter, int]) -> Parts:
+    if isinstance(value, Parameter):
+        return (Angle(0.0, ((slots[value], 1.0),)),)
+    return (rz_matrix(float(value)),)
 
 
 def as_matrix(array: NDArray[np.complex128]) -> Matrix:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import CircuitInstruction, Parameter, ParameterExpression
+from qiskit.circuit import CircuitInstruction, Gate, ParameterExpression
 from qiskit.circuit.library import (
     CXGate,
     PhaseGate,
@@ -28,7 +28,7 @@ from qiskit.circuit.library import (
 )
 from qiskit.synthesis import TwoQubitBasisDecomposer
 
-from qcompile.absorption import RoutedOperation
+from qcompile.blocks import CX
 from qcompile.channels import average_fidelity, gate_noise
 from qcompile.device import ENTANGLING, Device, GateKey
 from qcompile.errors import CalibrationError
@@ -36,6 +36,12 @@ from qcompile.ideal import standard_gates
 from qcompile.lowering import Angle, Lowered
 from qcompile.native_form import checked_form
 from qcompile.pulses import H, Matrix, Wires, as_matrix
+from qcompile.units import Templates, Unit, is_fence
+
+_Pair = tuple[Matrix | None, Matrix | None]
+
+FinalMeasurement = tuple[int, CircuitInstruction]
+"""A wire, and the measurement that ends it."""
 
 
 class NativeOperation(NamedTuple):
@@ -63,69 +69,111 @@ def check_native_gates(device: Device) -> None:
 
 
 def synthesize(
-    operations: Sequence[RoutedOperation], slots: dict[Parameter, int], device: Device
+    units: Sequence[Unit], templates: Templates, ends: Sequence[int], final: Sequence[FinalMeasurement], device: Device
 ) -> list[NativeOperation]:
     """Native operations of a routed circuit.
 
     Args:
-        operations: on physical qubits: one-qubit gates, cx on live couplers, measure, reset, delay, barrier.
-        slots: placeholder parameter -> slot number (of `Lowered`).
+        units: on physical qubits, blocks on live couplers.
+        templates: of the circuit that the units are of.
+        ends: physical qubit that each wire ends on.
+        final: measurements at the end: (wire, instruction).
     """
-    return _Synthesizer(device, slots).run(operations)
+    return _Synthesizer(device).run(units, templates, ends, final)
 
 
 class _Synthesizer:
-    def __init__(self, device: Device, slots: dict[Parameter, int]) -> None:
+    def __init__(self, device: Device) -> None:
         self.device = device
-        self.wires = Wires(checked_form(device), slots)
+        self.wires = Wires(checked_form(device))
         self.out: list[NativeOperation] = []
 
-    def run(self, operations: Sequence[RoutedOperation]) -> list[NativeOperation]:
-        for operation in operations:
-            name = operation.name
-            if name == "cx":
-                self._cx(*operation.qubits)
-            elif name in ("barrier", "delay"):
-                for q in operation.qubits:
-                    self._flush(q, diagonal=True)
-                self.out.append(NativeOperation(name, operation.qubits, (), operation.original))
-            elif name in ("measure", "reset"):
-                self._end(operation)
-            else:
-                self.wires.gate(operation.qubits[0], name, operation.params)
+    def run(
+        self,
+        units: Sequence[Unit],
+        templates: Templates,
+        ends: Sequence[int],
+        final: Sequence[FinalMeasurement],
+    ) -> list[NativeOperation]:
+        circuit, parts, add = templates.circuit, templates.parts, self.wires.add
+        for entries, qubits in units:
+            if is_fence(circuit, entries[0]):
+                node = circuit.nodes[entries[0] // 8]
+                for code in node.codes:
+                    part, side = divmod(code, len(qubits))
+                    add(qubits[side], parts[part])
+                self._fence(node.fence, qubits)
+                continue
+            first, second = qubits
+            for code in templates.codes(entries):
+                if code >= 0:
+                    add(second if code & 1 else first, parts[code >> 1])
+                elif code == CX:
+                    self._cx(first, second)
+                else:
+                    self._cx(second, first)
+        for wire, chain in enumerate(circuit.trailing):
+            for part in chain:
+                add(ends[wire], parts[part])
+        for wire, measurement in final:
+            self._fence(measurement, (ends[wire],))
         for q in self.wires.qubits:
             self._flush(q)
         return self.out
 
     def _cx(self, control: int, target: int) -> None:
-        name, pair = cheapest_native(self.device, control, target)
-        before, after = _cx_from(name, pair == (control, target))
+        name, pair, before, after, diagonal = native_cx(self.device, control, target)
         for q, matrix in zip(pair, before):
             if matrix is not None:
-                self.wires.multiply(q, matrix)
-        for q, diagonal in zip(pair, _DIAGONAL.get(name, (False, False))):
-            self._flush(q, diagonal=diagonal)
+                self.wires.add(q, matrix)
+        for q, passes in zip(pair, diagonal):
+            self._flush(q, diagonal=passes)
         self.out.append(NativeOperation(name, pair))
         for q, matrix in zip(pair, after):
             if matrix is not None:
-                self.wires.multiply(q, matrix)
+                self.wires.add(q, matrix)
 
     def _flush(self, qubit: int, *, diagonal: bool = False) -> None:
         for name, angles in self.wires.flush(qubit, diagonal=diagonal):
             self.out.append(NativeOperation(name, (qubit,), angles))
 
-    def _end(self, operation: RoutedOperation) -> None:
-        pulses, frame = self.wires.drop(operation.qubits[0])
-        for name, angles in pulses:
-            self.out.append(NativeOperation(name, operation.qubits, angles))
+    def _fence(self, instruction: CircuitInstruction, qubits: tuple[int, ...]) -> None:
+        name = instruction.operation.name
+        if name in ("barrier", "delay"):
+            for q in qubits:
+                self._flush(q, diagonal=True)
+            self.out.append(NativeOperation(name, qubits, (), instruction))
+            return
+        pulses, frame = self.wires.drop(qubits[0])
+        for pulse, angles in pulses:
+            self.out.append(NativeOperation(pulse, qubits, angles))
         dropped = (frame,) if frame != Angle(0.0) else ()
-        self.out.append(NativeOperation(operation.name, operation.qubits, dropped, operation.original))
+        self.out.append(NativeOperation(name, qubits, dropped, instruction))
+
+
+class _NativeCX(NamedTuple):
+    """A CX as the chip does it: one-qubit unitaries around a native gate, for its first and its second qubit.
+
+    Attributes:
+        diagonal: whether the native gate commutes with Z rotations of its first, of its second qubit.
+    """
+
+    name: str
+    pair: tuple[int, ...]
+    before: _Pair
+    after: _Pair
+    diagonal: tuple[bool, bool]
+
+
+@lru_cache(maxsize=65536)
+def native_cx(device: Device, control: int, target: int) -> _NativeCX:
+    """The cheapest native gate for a CX, with what stands around it."""
+    name, pair = cheapest_native(device, control, target)
+    return _NativeCX(name, pair, *_cx_from(name, pair == (control, target)), _DIAGONAL.get(name, (False, False)))
 
 
 _DIAGONAL = {"cz": (True, True), "cx": (True, False), "cy": (True, False), "ch": (True, False)}
 """Native gates that commute with Z rotations of a qubit."""
-
-_Pair = tuple[Matrix | None, Matrix | None]
 
 
 @lru_cache(maxsize=65536)
@@ -203,16 +251,24 @@ def to_circuit(operations: Sequence[NativeOperation], lowered: Lowered, num_qubi
         circuit.add_bits([bit])
     for register in source.cregs:
         circuit.add_register(register)
-    gates = standard_gates()
-    for operation in operations:
-        if operation.original is not None:
-            circuit.append(operation.original.operation, list(operation.qubits), list(operation.original.clbits))
-        elif operation.name in _NATIVE_TO_GATE:
-            angles = [lowered.expression(angle) for angle in operation.angles]
-            circuit.append(_NATIVE_TO_GATE[operation.name](*angles), list(operation.qubits))
-        else:
-            circuit.append(gates[operation.name].copy(), list(operation.qubits))
+    made: dict[tuple[str, Any], Gate] = {}
+    qubits = [(q,) for q in circuit.qubits]
+    for name, at, angles, original in operations:
+        where = qubits[at[0]] if len(at) == 1 else tuple(circuit.qubits[q] for q in at)
+        if original is not None:
+            circuit.append(original.operation, list(at), list(original.clbits))
+            continue
+        gate = made.get((name, angles))
+        if gate is None:
+            gate = made[name, angles] = _gate(name, [lowered.expression(angle) for angle in angles])
+        # checked where the operations were made; `append` would check each again, at six times the price
+        circuit._append(CircuitInstruction(gate, where, ()))
     return circuit
+
+
+def _gate(name: str, angles: Sequence[Any]) -> Gate:
+    kind = _NATIVE_TO_GATE.get(name)
+    return standard_gates()[name].copy() if kind is None else kind(*angles)
 
 
 def dropped_frames(

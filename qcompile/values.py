@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, ParameterExpression, ParameterVector
-from qiskit.exceptions import QiskitError
 
 from qcompile.errors import CircuitError, InputError
+from qcompile.expressions import AngleTable
 
 DRAWS = 8
 """Parameter draws of an estimate where the parameters are not bound: uniform in [0, 2 pi)."""
@@ -46,9 +46,16 @@ def parameter_draws(parameters: Sequence[Parameter], values: Values, seed: int, 
         by_name: dict[Any, Any] = {}
         for key, value in values.items():
             if isinstance(key, ParameterVector):
-                by_name |= {p.name: v for p, v in zip(key, np.ravel(value).tolist())}
+                given = np.ravel(value).tolist()
+                if len(given) > len(key):
+                    raise CircuitError(f"{place}: {len(given)} values for vector {key.name}. Expected {len(key)}.")
+                named = {p.name: v for p, v in zip(key, given)}
             else:
-                by_name[getattr(key, "name", key)] = value
+                named = {getattr(key, "name", key): value}
+            twice = sorted(map(str, named.keys() & by_name.keys()))
+            if twice:
+                raise CircuitError(f"{place}: values name {', '.join(twice)} twice. Expected each parameter once.")
+            by_name |= named
         names = [p.name for p in parameters]
         missing, unknown = [n for n in names if n not in by_name], sorted(set(map(str, by_name)) - set(names))
         if missing or unknown:
@@ -71,19 +78,10 @@ def parameter_draws(parameters: Sequence[Parameter], values: Values, seed: int, 
 
 
 def expression_values(
-    expression: ParameterExpression, parameters: Sequence[Parameter], table: NDArray[np.float64]
+    expressions: Sequence[ParameterExpression], parameters: Sequence[Parameter], table: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """[draw] numbers of an expression at [draw, parameter] values.
+    """[draw, expression] numbers of symbolic angles at [draw, parameter] values.
 
-    Raises: CircuitError: it has no finite real value there.
+    Raises: CircuitError: one has no finite real value there.
     """
-    own = [(parameters.index(p), p) for p in expression.parameters]
-    numbers = np.empty(len(table))
-    for d, row in enumerate(table):
-        point = {p: float(row[k]) for k, p in own}
-        try:
-            numbers[d] = float(expression.bind(point).numeric())
-        except (ArithmeticError, ValueError, TypeError, QiskitError) as error:
-            at = ", ".join(f"{p.name} = {v:g}" for p, v in point.items())
-            raise CircuitError(f"angle {expression} at {at}: {error}. Expected a finite real number.") from error
-    return numbers
+    return AngleTable(expressions, parameters)(table)

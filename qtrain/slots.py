@@ -1,23 +1,22 @@
 """Angles of a program's slots as a function of features and weights: angles = A @ weights + g(features).
 
-Weights enter affinely, features by any smooth expression. Names of parameters may come from a file, so expressions are
-rewritten over names of our own (w0, x0, ...) before anything is turned into code.
+Weights enter affinely, features by any smooth expression. Expressions are read into numbers and operations
+(`qcompile/expressions.py`), never into code: names of parameters may come from a file.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import sympy
 import torch
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, ParameterExpression
 
+from qcompile.expressions import Atom, Form, Reader, evaluated
 from qtrain.errors import ConfigError, ModelError
 
 Array = NDArray[np.float64]
@@ -25,19 +24,21 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class AngleMap:
-    """How features and weights make angles.
+    """How features and weights make angles: A @ weights + F @ features + G @ atoms + b.
 
     Attributes:
         A: [slot, weight] what a weight adds to an angle.
         F: [slot, feature] the linear part of the features.
         b: [slot] constants, rad.
-        smooth: (slot, expression over x0, x1, ...) for what the features add beyond F.
+        atoms: products and functions of features; their columns are the features, then earlier atoms.
+        G: [slot, atom] what an atom adds to an angle.
     """
 
     A: Array
     F: Array
     b: Array
-    smooth: tuple[tuple[int, sympy.Expr], ...] = ()
+    atoms: tuple[Atom, ...]
+    G: Array
 
     @property
     def num_slots(self) -> int:
@@ -47,16 +48,14 @@ class AngleMap:
     @cached_property
     def feature_slots(self) -> NDArray[np.bool_]:
         """[slot] whether a feature enters."""
-        entered: NDArray[np.bool_] = (self.F != 0).any(axis=1)
-        for slot, _ in self.smooth:
-            entered[slot] = True
+        entered: NDArray[np.bool_] = (self.F != 0).any(axis=1) | (self.G != 0).any(axis=1)
         return entered
 
     @cached_property
     def fingerprint(self) -> bytes:
         """What defines the map, as bytes that are the same in every process."""
         parts = [np.array(self.A.shape + self.F.shape).tobytes(), self.A.tobytes(), self.F.tobytes(), self.b.tobytes()]
-        parts += [f"{slot}:{sympy.sstr(expression, order='lex')};".encode() for slot, expression in self.smooth]
+        parts += [repr([(atom.operation, atom.operands) for atom in self.atoms]).encode(), self.G.tobytes()]
         return b"".join(parts)
 
     def __call__(self, features: Array, weights: Array) -> Array:
@@ -67,21 +66,22 @@ class AngleMap:
         x = _checked("features", features, (None, self.F.shape[1]))
         w = _checked("weights", weights, (self.A.shape[1],))
         angles = x @ self.F.T + (self.A @ w + self.b)
-        if self.smooth:
+        if len(self._held):
             with np.errstate(all="ignore"):
-                columns = self._smooth_numpy(*x.T)
-            for (slot, expression), column in zip(self.smooth, columns):
-                if not np.all(np.isfinite(column)):
-                    raise ConfigError(
-                        f"features: the angle {expression} of slot {slot} is not finite for this row. "
-                        "Expected features inside the expression's domain (x0 is the first feature)."
-                    )
-                angles[:, slot] += column
+                extra = np.stack(self._used(list(x.T), np), axis=1)
+            if not np.isfinite(extra).all():
+                row, atom = (int(i) for i in np.argwhere(~np.isfinite(extra))[0])
+                slot = int(np.flatnonzero(self._G_used[:, atom])[0])
+                raise ConfigError(
+                    f"features: the angle of slot {slot} is not finite for features[{row}] = {x[row].tolist()}. "
+                    "Expected features inside the domain of its expression."
+                )
+            angles += extra @ self._G_used.T
         return angles
 
     def differentiable(self, features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """The same for torch, differentiable in both; float64, on the CPU."""
-        A, F, b = self._constants
+        A, F, b, G = self._constants
         x, w = features.double(), weights.double()
         if x.ndim != 2 or x.shape[1] != F.shape[1] or w.shape != (A.shape[1],):
             raise ConfigError(
@@ -89,33 +89,28 @@ class AngleMap:
                 f"Expected (batch, {F.shape[1]}) and ({A.shape[1]},)."
             )
         angles = x @ F.T + (A @ w + b)
-        if not self.smooth:
-            return angles
-        values = self._smooth_torch(*x.unbind(1))
-        extra = torch.stack([torch.as_tensor(v, dtype=torch.float64).expand(len(x)) for v in values], dim=1)
-        return angles.index_add(1, self._smooth_slots, extra)
+        if len(self._held):
+            angles = angles + torch.stack(self._used(list(x.unbind(1)), torch), dim=1) @ G.T
+        return angles
+
+    def _used(self, columns: list[Any], module: Any) -> list[Any]:
+        """[batch] values of the atoms that angles hold themselves, from the features' columns."""
+        for atom in self.atoms:
+            columns.append(evaluated(atom, columns, module))
+        return [columns[self.F.shape[1] + int(k)] for k in self._held]
 
     @cached_property
-    def _constants(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        return torch.from_numpy(self.A), torch.from_numpy(self.F), torch.from_numpy(self.b)
+    def _held(self) -> NDArray[np.intp]:
+        """Atoms that stand in an angle themselves; the others, inside atoms alone, may be infinite in between."""
+        return np.flatnonzero((self.G != 0).any(axis=0))
 
     @cached_property
-    def _smooth_slots(self) -> torch.Tensor:
-        return torch.tensor([slot for slot, _ in self.smooth])
+    def _G_used(self) -> Array:
+        return np.ascontiguousarray(self.G[:, self._held])
 
     @cached_property
-    def _smooth_numpy(self) -> Callable[..., list[Any]]:
-        return self._lambdified("numpy")
-
-    @cached_property
-    def _smooth_torch(self) -> Callable[..., list[Any]]:
-        return self._lambdified("torch")
-
-    def _lambdified(self, module: str) -> Callable[..., list[Any]]:
-        names = [sympy.Symbol(f"x{i}") for i in range(self.F.shape[1])]
-        expressions = [sympy.N(expression, 17) for _, expression in self.smooth]
-        function: Callable[..., list[Any]] = sympy.lambdify(names, expressions, modules=module, cse=True)
-        return function
+    def _constants(self) -> tuple[torch.Tensor, ...]:
+        return tuple(torch.from_numpy(matrix) for matrix in (self.A, self.F, self.b, self._G_used))
 
 
 def angle_map(
@@ -124,32 +119,55 @@ def angle_map(
     """The map behind a list of (symbolic angle, name of its gate for errors).
 
     Raises: ModelError: a parameter that is neither feature nor weight, a weight that enters otherwise than affinely, or
-        a constant that is not finite.
+        an angle that is no real number.
     """
     position_w = {p: i for i, p in enumerate(weights)}
     position_x = {p: i for i, p in enumerate(features)}
-    A = np.zeros((len(expressions), len(weights)))
-    F = np.zeros((len(expressions), len(features)))
-    b = np.zeros(len(expressions))
-    smooth: list[tuple[int, sympy.Expr]] = []
-    for slot, (expression, place) in enumerate(expressions):
+    for expression, place in expressions:
         _refuse_strangers(expression, place, position_w, position_x)
-        slopes = {p: _number(expression.gradient(p)) for p in expression.parameters}
-        if all(slope is not None for slope in slopes.values()):
-            for parameter, slope in slopes.items():
-                assert slope is not None
-                if parameter in position_w:
-                    A[slot, position_w[parameter]] = slope
-                else:
-                    F[slot, position_x[parameter]] = slope
-            b[slot] = _number(expression.bind(dict.fromkeys(expression.parameters, 0.0))) or 0.0
-        else:
-            renamed = _renamed(expression, position_w, position_x)
-            rest = _take_weights(renamed, expression, place, A[slot])
-            smooth.append((slot, rest))
-        if not (np.all(np.isfinite(A[slot])) and np.all(np.isfinite(F[slot])) and math.isfinite(b[slot])):
+    reader = Reader((*features, *weights))
+    forms = [reader.read(expression) for expression, _ in expressions]
+    first, behind = len(features), len(features) + len(weights)  # of the weights, of the atoms
+    kept: dict[int, int] = {}  # column of an atom of features alone -> its column without the weights
+    for column, atom in enumerate(reader.atoms, start=behind):
+        within = {c for operand in atom.operands for c, _ in operand.terms}
+        if atom.opaque is None and all(c < first or c in kept for c in within):
+            kept[column] = first + len(kept)
+    A, F = np.zeros((len(forms), len(weights))), np.zeros((len(forms), len(features)))
+    G, b = np.zeros((len(forms), len(kept))), np.array([form.constant for form in forms], np.float64)
+    for slot, (form, (expression, place)) in enumerate(zip(forms, expressions)):
+        for column, factor in form.terms:
+            if column < first:
+                F[slot, column] = factor
+            elif column < behind:
+                A[slot, column - first] = factor
+            elif column in kept:
+                G[slot, kept[column] - first] = factor
+            else:
+                raise ModelError(_refusal(reader.atoms[column - behind], expression, place, set(weights)))
+        if not np.isfinite([b[slot], *(factor for _, factor in form.terms)]).all():
             raise ModelError(f"{place}: its angle {expression} holds a constant that is not finite. Expected numbers.")
-    return AngleMap(A, F, b, tuple(smooth))
+    place_of = {**dict(zip(range(first), range(first))), **kept}
+    atoms = tuple(
+        Atom(atom.operation, tuple(_moved(operand, place_of) for operand in atom.operands))
+        for column, atom in enumerate(reader.atoms, start=behind)
+        if column in kept
+    )
+    return AngleMap(A, F, b, atoms, G)
+
+
+def _moved(form: Form, place_of: dict[int, int]) -> Form:
+    return Form(form.constant, tuple((place_of[column], factor) for column, factor in form.terms))
+
+
+def _refusal(atom: Atom, expression: ParameterExpression, place: str, weights: set[Parameter]) -> str:
+    if atom.opaque is not None and not weights.intersection(atom.opaque.parameters):
+        return f"{place}: its angle {expression} is not a finite real number. Expected radians."
+    return (
+        f"{place}: a weight enters the angle {expression} otherwise than affinely. "
+        "Expected number * weight + function of features; "
+        "use a weight of its own for the whole angle, or compute the product as a feature before the circuit."
+    )
 
 
 def _refuse_strangers(
@@ -161,42 +179,6 @@ def _refuse_strangers(
             f"{place}: parameter {', '.join(strangers)} is neither a feature nor a weight. "
             "Name it in features or weights, or bind it to a number."
         )
-
-
-def _number(value: Any) -> float | None:
-    """A slope or constant as a float; None where it still depends on a parameter."""
-    if isinstance(value, ParameterExpression):
-        if value.parameters:
-            return None
-        value = value.numeric()
-    number = complex(value)
-    return number.real if number.imag == 0 else math.nan
-
-
-def _renamed(
-    expression: ParameterExpression, weights: dict[Parameter, int], features: dict[Parameter, int]
-) -> sympy.Expr:
-    """The same expression over w0, w1, ... and x0, x1, ..., whatever its parameters are called."""
-    names = {p: f"w{weights[p]}" if p in weights else f"x{features[p]}" for p in expression.parameters}
-    return expression.subs({p: Parameter(name) for p, name in names.items()}).sympify()
-
-
-def _take_weights(renamed: sympy.Expr, original: ParameterExpression, place: str, row: Array) -> sympy.Expr:
-    """Moves the slopes of the weights into `row`; returns what is left, over the features alone."""
-    used = sorted((s for s in renamed.free_symbols if s.name.startswith("w")), key=lambda s: int(s.name[1:]))
-    for symbol in used:
-        slope = sympy.simplify(sympy.diff(renamed, symbol))
-        if slope.free_symbols or not slope.is_real:
-            raise ModelError(
-                f"{place}: a weight enters the angle {original} otherwise than affinely (slope {slope}; "
-                "w0 is the first weight, x0 the first feature). Expected number * weight + function of features; "
-                "use a weight of its own for the whole angle, or compute the product as a feature before the circuit."
-            )
-        row[int(symbol.name[1:])] = float(slope)
-    rest = renamed.subs(dict.fromkeys(used, 0))
-    if rest.has(sympy.nan, sympy.oo, -sympy.oo, sympy.zoo, sympy.I):
-        raise ModelError(f"{place}: its angle {original} is not a finite real number. Expected radians.")
-    return rest
 
 
 def _checked(what: str, values: Any, shape: tuple[int | None, ...]) -> Array:

@@ -1,41 +1,29 @@
-"""Subgraph placement: where the circuit's own interaction graph embeds, no SWAP is needed (VF2, Cordella et al. 2004).
+"""Subgraph placement: where the circuit's own interaction graph embeds, no SWAP is needed.
 
-Enumeration is bounded by a number of search steps, so a graph that does not embed costs little. The same search moves
-a routed circuit to other regions of the chip with the same couplings.
+The search (`embedding.py`) is bounded by a number of steps, and cheap certificates come first, so a graph that does not
+embed costs little. The same search moves a routed circuit to other regions of the chip with the same couplings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache
 
 import networkx as nx
 import numpy as np
-import rustworkx as rx
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit
 
 from qcompile.device import Device
-from qcompile.layout import Layout
-from qcompile.placement.base import Placement, interaction_graph
-
-SEARCH_STEPS = 200_000
-_PROPOSALS = 3
+from qcompile.placement.couplings import Couplings, couplings
+from qcompile.placement.embedding import Found, Prices, find
 
 
-def place(circuit: QuantumCircuit, device: Device, seed: int) -> Iterator[Placement]:
-    """Up to three embeddings of the interaction graph into the largest live region, lowest coupler errors first."""
-    pattern = interaction_graph(circuit)
-    found = embeddings(pattern, device, limit=2000, seed=seed)
-    if not len(found):
-        return
-    columns = {v: i for i, v in enumerate(sorted(pattern))}
-    prices = np.zeros(len(found))
-    table = edge_table(device, "error")
-    for a, b in pattern.edges:
-        errors = np.minimum(table[found[:, columns[a]], found[:, columns[b]]], 1 - 1e-9)
-        prices -= pattern.edges[a, b]["count"] * np.log1p(-errors)
-    for row in np.argsort(prices, kind="stable")[:_PROPOSALS]:
-        yield Placement(Layout(tuple(int(p) for p in found[row])), device.components[0])
+@lru_cache(maxsize=64)
+def live_couplings(device: Device) -> tuple[NDArray[np.int64], Couplings]:
+    """(physical qubits of the largest live region, ascending; its couplers between positions in that array)."""
+    nodes = np.array(sorted(device.components[0]), np.int64)
+    position = {int(p): i for i, p in enumerate(nodes)}
+    edges = [(position[a], position[b]) for a, b in device.graph.subgraph(nodes.tolist()).edges]
+    return nodes, couplings(len(nodes), edges)
 
 
 def embeddings(pattern: nx.Graph[int], device: Device, *, limit: int, seed: int) -> NDArray[np.int64]:
@@ -46,60 +34,72 @@ def embeddings(pattern: nx.Graph[int], device: Device, *, limit: int, seed: int)
         limit: most embeddings to return.
     Returns: [embedding, node of the pattern in ascending order] physical qubits; empty where none was found.
     """
-    component = device.components[0]
+    return _embedded(pattern, device, limit, seed, None, None, None).rows
+
+
+def cheapest(
+    pattern: nx.Graph[int],
+    device: Device,
+    vertex_prices: NDArray[np.float64],
+    loads: NDArray[np.float64],
+    coupler_prices: NDArray[np.float64],
+    *,
+    limit: int,
+    seed: int,
+) -> Found:
+    """The cheapest embeddings into the largest live region, by branch and bound; exact where `complete`.
+
+    Args:
+        pattern: any graph; isolated nodes take free qubits, the cheaper ones first, and do not count as to be optimal.
+        vertex_prices: [node of the pattern in ascending order, physical qubit], not negative.
+        loads: [node, node], symmetric: how often the price of the coupler under a pattern's edge is paid.
+        coupler_prices: [physical qubit, physical qubit], symmetric, not negative; infinite where there is no coupler.
+    Returns: rows [embedding, node] of physical qubits, the cheapest first, with the prices of all nodes.
+    """
+    return _embedded(pattern, device, limit, seed, vertex_prices, loads, coupler_prices)
+
+
+def _embedded(
+    pattern: nx.Graph[int],
+    device: Device,
+    limit: int,
+    seed: int,
+    vertex_prices: NDArray[np.float64] | None,
+    loads: NDArray[np.float64] | None,
+    coupler_prices: NDArray[np.float64] | None,
+) -> Found:
+    qubits, host = live_couplings(device)
     nodes = sorted(pattern)
+    nothing = Found(np.empty((0, len(nodes)), np.int64), np.zeros(0), True)
+    if len(nodes) > len(qubits):
+        return nothing
+    column = {v: i for i, v in enumerate(nodes)}
     joined = [v for v in nodes if pattern.degree[v]]
-    if len(nodes) > len(component) or not _degrees_fit(pattern, device):
-        return np.empty((0, len(nodes)), np.int64)
-    rng = np.random.default_rng([seed, len(nodes)])
-    host = [int(p) for p in rng.permutation(sorted(component))]
-    found: list[list[int]] = []
-    if joined:
-        search = rx.vf2_mapping(
-            _rx_graph(device.graph.subgraph(component), host),
-            _rx_graph(pattern, joined),
-            subgraph=True,
-            induced=False,
-            id_order=False,
-            call_limit=SEARCH_STEPS,
-        )
-        for mapping in search:
-            row = dict.fromkeys(nodes, -1)
-            for big, small in mapping.items():
-                row[joined[small]] = host[big]
-            found.append([row[v] for v in nodes])
-            if len(found) >= limit:
-                break
-    else:
-        found.append([-1] * len(nodes))
-    for assigned in found:
-        taken = set(assigned)
-        spare = iter(p for p in host if p not in taken)
-        for i, p in enumerate(assigned):
-            if p < 0:
-                assigned[i] = next(spare)
-    return np.array(found, np.int64).reshape(len(found), len(nodes))
+    here = np.array([column[v] for v in joined], np.int64)
+    position = {v: i for i, v in enumerate(joined)}
+    graph = couplings(len(joined), [(position[a], position[b]) for a, b in pattern.edges])
+    prices = None
+    if vertex_prices is not None and loads is not None and coupler_prices is not None:
+        coupler = coupler_prices[np.ix_(qubits, qubits)]
+        prices = Prices(vertex_prices[np.ix_(here, qubits)], loads[np.ix_(here, here)], coupler)
+    found = find(graph, host, limit=limit, seed=seed, prices=prices) if joined else _one_empty(limit)
+    if not len(found.rows):
+        return nothing._replace(complete=found.complete)
+    rows = np.full((len(found.rows), len(nodes)), -1, np.int64)
+    rows[:, here] = qubits[found.rows]
+    costs = found.prices.copy()
+    spare = np.random.default_rng([seed, len(nodes)]).permutation(qubits)
+    for i in sorted(set(range(len(nodes))) - set(here.tolist())):
+        if vertex_prices is not None:
+            spare = spare[np.argsort(vertex_prices[i, spare], kind="stable")]
+        taken = (rows[:, None, :] == spare[None, :, None]).any(2)
+        rows[:, i] = spare[np.argmin(taken, axis=1)]
+        if vertex_prices is not None:
+            costs += vertex_prices[i, rows[:, i]]
+    order = np.argsort(costs, kind="stable")
+    return Found(rows[order], costs[order], found.complete)
 
 
-def _degrees_fit(pattern: nx.Graph[int], device: Device) -> bool:
-    """Cheap certificate: sorted degrees of the pattern must not exceed those of the chip, nor its edges in number."""
-    host = device.graph.subgraph(device.components[0])
-    ours = sorted((d for _, d in pattern.degree), reverse=True)
-    theirs = sorted((d for _, d in host.degree), reverse=True)
-    return pattern.number_of_edges() <= host.number_of_edges() and all(a <= b for a, b in zip(ours, theirs))
-
-
-def _rx_graph(graph: nx.Graph[int], order: list[int]) -> rx.PyGraph[int, None]:
-    position = {v: i for i, v in enumerate(order)}
-    out: rx.PyGraph[int, None] = rx.PyGraph(multigraph=False)
-    out.add_nodes_from(order)
-    out.add_edges_from_no_data([(position[a], position[b]) for a, b in graph.edges])
-    return out
-
-
-def edge_table(device: Device, attribute: str) -> NDArray[np.float64]:
-    """[qubit, qubit] table of a live coupler's `error` or `duration`; NaN where there is none."""
-    table = np.full((device.num_qubits, device.num_qubits), np.nan)
-    for a, b in device.graph.edges:
-        table[a, b] = table[b, a] = device.graph.edges[a, b][attribute]
-    return table
+def _one_empty(limit: int) -> Found:
+    """The one embedding of a graph without vertices."""
+    return Found(np.empty((min(limit, 1), 0), np.int64), np.zeros(min(limit, 1)), True)

@@ -163,6 +163,22 @@ def test_angles_are_the_expressions_evaluated(slope, constant, weight, feature):
     assert np.abs(found - expected).max() < 1e-12
 
 
+def test_what_cancels_is_no_feature_and_infinite_parts_inside_a_function_are_none():
+    t, x = Parameter("t"), Parameter("x")
+    circuit = QuantumCircuit(1)
+    circuit.rx(x * x - x * x + t, 0)
+    circuit.rx((1 / x).arctan() + t, 0)  # finite at 0, where 1 / x is not
+    program = lower(circuit, [SparsePauliOp("Z")], features=[x], weights=[t])
+    assert program.feature_slots.tolist() == [False, True]
+    found = program.angles(np.array([[0.0], [2.0]]), np.array([0.5]))
+    assert np.abs(found - [[0.5, np.pi / 2 + 0.5], [0.5, np.arctan(0.5) + 0.5]]).max() < 1e-15
+    alone = QuantumCircuit(1)
+    alone.rx(x * x - x * x + t, 0)
+    program = lower(alone, [SparsePauliOp("Z")], features=[x], weights=[t])
+    assert program.angles(np.ones((2, 1)), np.array([0.5])).tolist() == [[0.5], [0.5]]
+    assert program.torch_angles(torch.ones(2, 1), torch.ones(1)).tolist() == [[1.0], [1.0]]
+
+
 def test_names_from_files_are_never_run(tmp_path):
     target = tmp_path / "touched"
     t = Parameter(f"__import__('pathlib').Path({str(target)!r}).touch()")

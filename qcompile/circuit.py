@@ -271,7 +271,9 @@ def without_final_measurements(circuit: QuantumCircuit) -> tuple[QuantumCircuit,
     last = {c: i for i, item in enumerate(circuit.data) if item.name == "measure" for c in item.clbits}
     dropped = {last[circuit.clbits[clbit]]: qubit for clbit, qubit in sorted(final.items())}
     body = circuit.copy_empty_like()
-    body.data = [item for i, item in enumerate(circuit.data) if i not in dropped]
+    for i, item in enumerate(circuit.data):
+        if i not in dropped:
+            body._append(item)
     return body, [(qubit, circuit.data[i]) for i, qubit in dropped.items()]
 
 

@@ -346,7 +346,8 @@ def _parser() -> argparse.ArgumentParser:
         "source",
         nargs="+",
         metavar="FILE",
-        help="a device's JSON file; IBM's two files props_X.json and conf_X.json (one finds the other beside it); "
+        help="a device's JSON file; a calibration of cirq-google, an IQM error profile, the properties of a Braket "
+        "device; IBM's two files props_X.json and conf_X.json (one finds the other beside it); "
         "or the name of a fake backend of qiskit-ibm-runtime (FakeTorino)",
     )
     command.add_argument("--name", help="name to keep it under, e.g. ibm_torino; default: its own")

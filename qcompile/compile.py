@@ -56,8 +56,9 @@ from qcompile.verify import assert_executable
 ROUNDS = {"fast": 1, "normal": 2, "best": 4}
 """Rounds of candidates by effort."""
 
-_WORK = (1_000_000, 10_000_000, 60_000_000, 200_000_000)  # of the router, by round: 5 ns each
-_ESTIMATED = (1, 5, 12, 24)  # plans that are synthesized and estimated, by round
+_WORK = (800_000, 6_000_000, 60_000_000, 200_000_000)  # of the router, by round: 5 ns each
+_FIRST_LOOK = 0.15  # share of the work for each of several variants
+_ESTIMATED = (1, 4, 12, 24)  # plans that are synthesized and estimated, by round
 _MOVED = (0, 4, 12, 24)  # other places of the best one that are estimated, by round
 _EMBEDDED = 3  # layouts without SWAPs that are tried
 
@@ -142,11 +143,7 @@ def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
     given = [[trivial, *embedded(problem, variant, _EMBEDDED, seed)] for variant in problem.variants]
     found: list[Candidate] = []
     for number in range(rounds):
-        pool: list[Trial] = []
-        for k, variant in enumerate(problem.variants):
-            work = _WORK[number] // len(problem.variants)
-            pool += trials(problem, variant, given[k], work, 1000 * seed + 10 * number + k)
-        pool.sort(key=lambda trial: trial.price)
+        pool = _searched(problem, given, _WORK[number], 1000 * seed + 10 * number)
         found += [candidate(problem, planned(problem, trial)) for trial in pool[: _ESTIMATED[number]]]
         if number == 0:
             plans = [nearly_fitting(problem, variant, seed, limit=10**6) for variant in problem.variants]
@@ -156,6 +153,21 @@ def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
             found += [candidate(problem, plan) for plan in moved]
         given = [[tuple(t.layout.tolist()) for t in pool if t.variant is v][:4] for v in problem.variants]
     return found
+
+
+def _searched(problem: Problem, given: list[list[tuple[int, ...]]], work: int, seed: int) -> list[Trial]:
+    """The best trials, cheapest first. Of several variants each gets a little work, the best one the rest."""
+    share = work if len(problem.variants) == 1 else int(_FIRST_LOOK * work)
+    pool: list[Trial] = []
+    for k, variant in enumerate(problem.variants):
+        pool += trials(problem, variant, given[k], share, seed + k)
+    pool.sort(key=lambda trial: trial.price)
+    if share < work:
+        best = pool[0].variant
+        begun = [tuple(trial.layout.tolist()) for trial in pool if trial.variant is best][:4]
+        pool += trials(problem, best, begun, work - share * len(problem.variants), seed + len(problem.variants))
+        pool.sort(key=lambda trial: trial.price)
+    return pool
 
 
 def _moves(plan: Plan) -> dict[int, int]:

@@ -7,6 +7,7 @@ so too); else a spring layout (Kamada and Kawai 1989), which is deterministic.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 
 import networkx as nx
@@ -26,6 +27,7 @@ _FALCON_27 = (
     (5, 1), (6, 3), (6, 1), (7, 4), (7, 3), (7, 1), (7, 0), (8, 3), (8, 1), (9, 3), (9, 2), (9, 1), (10, 1),
 )  # fmt: skip
 _KNOWN = {16: _FALCON_16, 27: _FALCON_27}
+_ROW_AND_COLUMN = re.compile(r"(\d+)_(\d+)")
 _ROUNDING = 1e-6
 _CLOSEST = 0.75  # least distance of two qubits in a spring layout, in units of the mean coupler
 
@@ -42,6 +44,9 @@ def coordinates(device: Device) -> dict[int, Position]:
     graph.add_nodes_from(range(device.num_qubits))
     known = _KNOWN.get(device.num_qubits)
     candidates = [_by_rows(graph, shortest) for shortest in (2, 3)]
+    labelled = [_ROW_AND_COLUMN.fullmatch(qubit.label) for qubit in device.qubits]
+    if all(labelled):  # Google names its qubits by their place
+        candidates.insert(0, {q: (float(m[2]), -float(m[1])) for q, m in enumerate(labelled) if m})
     if known is not None:
         candidates.insert(0, {q: (float(x), -float(y)) for q, (x, y) in enumerate(known)})
     for positions in candidates:

@@ -15,24 +15,24 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-_TRIES = 4
-_STEPS = 5_000  # of annealing, about 0.6 ms a try
-_STEEPNESS = 2.0  # price of meeting one layer later, as a factor
+_STEPS = 5_000  # of annealing a try
+_STEEPNESS = 1.5  # price of meeting one layer later, as a factor
 _HOT, _COLD = 0.3, 0.02  # temperatures of the logarithm of the price
 
 Pairs = Sequence[tuple[int, int]]
 
 
-def walk(n: int, wanted: Pairs) -> tuple[list[int], list[int]]:
+def walk(n: int, wanted: Pairs, tries: int) -> tuple[list[int], list[int]]:
     """(order, exchanges): bits along the line, and the places w whose bit changes places with the next, in time.
 
     Args:
         n: bits, at least 2.
         wanted: pairs of bits that must be neighbours at some time.
+        tries: orders to look for, at least 1; the fewest exchanges win. About 0.6 ms each for 16 bits.
     """
     pairs = np.array(wanted, dtype=np.int64).reshape(-1, 2)
     best: tuple[int, list[int], list[int]] | None = None
-    for attempt in range(_TRIES):
+    for attempt in range(tries):
         rounds = [list(range((layer + attempt) % 2, n - 1, 2)) for layer in range(n)]
         price = _STEEPNESS ** _first_layers(n, rounds)
         rng = np.random.default_rng(attempt)

@@ -13,22 +13,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import Parameter, ParameterExpression
+from qiskit.circuit import CircuitInstruction, Parameter, ParameterExpression
 from qiskit.exceptions import QiskitError
-from qiskit.transpiler import PassManager
-from qiskit.transpiler.passes import (
-    Collect2qBlocks,
-    CommutativeInverseCancellation,
-    ConsolidateBlocks,
-    UnitarySynthesis,
-)
-
 from qcompile.circuit import written_out
 from qcompile.errors import CircuitError
+from qcompile.unrolling import unrolled
 from qcompile.values import expression_values
 
 ONE_QUBIT_BASIS = ("id", "x", "y", "z", "h", "s", "sdg", "t", "tdg", "sx", "sxdg", "p", "u", "rx", "ry", "rz")
-_BASIS = [*ONE_QUBIT_BASIS, "cx", "measure", "reset", "delay"]
+_BASIS = [*ONE_QUBIT_BASIS, "cx", "swap", "measure", "reset", "delay"]
 
 
 class Angle(NamedTuple):
@@ -67,7 +60,7 @@ class Lowered:
     """A circuit in the compiler's own basis.
 
     Attributes:
-        circuit: one-qubit gates, cx, measure, reset, delay, barrier; no global phase; symbolic angles are `slots`.
+        circuit: one-qubit gates, cx, swap, measure, reset, delay, barrier; no global phase; symbolic angles are `slots`.
         slots: placeholder parameter -> its number.
         expressions: expressions[i]: what slot i stands for, in the user's parameters.
         parameters: the user's parameters, in the order of `circuit.parameters` of the original.
@@ -91,61 +84,47 @@ class Lowered:
         return total + angle.constant if angle.constant != 0.0 else total
 
 
-def lower(circuit: QuantumCircuit, like: Lowered | None = None) -> Lowered:
-    """Lowers a checked circuit.
+def lower(circuit: QuantumCircuit) -> Lowered:
+    """Lowers a checked circuit. Raises: CircuitError: a gate that Qiskit cannot write in one-qubit gates and CX."""
+    work = written_out(circuit)
+    flat = unrolled(work, _BASIS)
+    if flat is None:
+        flat = _transpiled(work)
+    slots: dict[Parameter, int] = {}
+    expressions: list[ParameterExpression] = []
+    by_expression: dict[ParameterExpression, Parameter] = {}
+    lowered = QuantumCircuit(*circuit.qregs, *circuit.cregs, name=circuit.name)
+    for bit in (*circuit.qubits, *circuit.clbits):
+        if bit not in lowered.qubits and bit not in lowered.clbits:
+            lowered.add_bits([bit])
+    for instruction in flat:
+        # read gates are good; `append` would check each again, at six times the price
+        if instruction.name == "delay" or not instruction.is_parameterized():
+            lowered._append(instruction)
+            continue
+        params: list[float | Parameter] = []
+        for value in instruction.params:
+            if not (isinstance(value, ParameterExpression) and value.parameters):
+                params.append(float(value))
+                continue
+            placeholder = by_expression.get(value)
+            if placeholder is None:
+                by_expression[value] = placeholder = Parameter(f"slot{len(expressions)}")
+                slots[placeholder] = len(expressions)
+                expressions.append(value)
+            params.append(placeholder)
+        lowered._append(instruction.replace(operation=instruction.operation.base_class(*params), params=params))
+    return Lowered(lowered, slots, tuple(expressions), tuple(circuit.parameters))
 
-    Args:
-        like: the same gates lowered in another order; the slots are numbered as there.
-    Raises: CircuitError: a gate that Qiskit cannot synthesize into one-qubit gates and CX.
-    """
-    parameters = tuple(circuit.parameters)
-    work = written_out(circuit).copy()
+
+def _transpiled(circuit: QuantumCircuit) -> list[CircuitInstruction]:
+    """By Qiskit's own synthesis; right for every input state: an idle qubit is no clean ancilla."""
+    work = circuit.copy()
     work.global_phase = 0
     try:
-        # right for every input state: an idle qubit is no clean ancilla, the circuit may be a part of a larger one
         flat = transpile(work, basis_gates=_BASIS, optimization_level=0, qubits_initially_zero=False)
     except (QiskitError, RecursionError, ValueError) as error:
         raise CircuitError(
             f"{circuit.name}: cannot be lowered to one-qubit gates and CX: {str(error).splitlines()[0]}"
         ) from error
-    slots: dict[Parameter, int] = dict(like.slots) if like else {}
-    expressions: list[ParameterExpression] = list(like.expressions) if like else []
-    by_expression = {expressions[number]: placeholder for placeholder, number in slots.items()}
-    lowered = QuantumCircuit(*circuit.qregs, *circuit.cregs, name=circuit.name)
-    for bit in (*circuit.qubits, *circuit.clbits):
-        if bit not in lowered.qubits and bit not in lowered.clbits:
-            lowered.add_bits([bit])
-    for instruction in flat.data:
-        operation = instruction.operation
-        symbolic = [isinstance(p, ParameterExpression) and bool(p.parameters) for p in operation.params]
-        if any(symbolic) and operation.name != "delay":
-            params: list[float | Parameter] = []
-            for value, is_symbolic in zip(operation.params, symbolic):
-                if not is_symbolic:
-                    params.append(float(value))
-                    continue
-                if value not in by_expression:
-                    placeholder = Parameter(f"slot{len(expressions)}")
-                    by_expression[value] = placeholder
-                    slots[placeholder] = len(expressions)
-                    expressions.append(value)
-                params.append(by_expression[value])
-            operation = operation.copy()
-            operation.params = params
-        lowered.append(operation, instruction.qubits, instruction.clbits)
-    return Lowered(lowered, slots, tuple(expressions), parameters)
-
-
-def cancel_pairs(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Cancels gates with their inverses where what stands between them commutes."""
-    cancelled: QuantumCircuit = PassManager([CommutativeInverseCancellation()]).run(circuit)
-    cancelled.global_phase = 0
-    return cancelled
-
-
-def merge_blocks(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Resynthesizes numeric two-qubit blocks, SWAPs included, with as few CX as they need; symbols stay."""
-    passes = [Collect2qBlocks(), ConsolidateBlocks(basis_gates=["u", "cx"]), UnitarySynthesis(basis_gates=["u", "cx"])]
-    merged: QuantumCircuit = PassManager(passes).run(circuit)
-    merged.global_phase = 0
-    return merged
+    return list(flat.data)

@@ -26,11 +26,12 @@ _SEARCHED = {
     7: "abcCdcCBCcedcfFeEdcCBCcGFCfedcba",
     8: "HGFEGDdgGCcFGBEegCDFGadbCHceEfFDadgfEFfbBCcDFEFGH",
     9: "IHGFEDCgGBghcgCGFcdGIHceEfFCDIdgGhbCEecDfeEHgefeEaBbCDEeFfGIHI",
+    10: "abcdeEfgebBbchbGdiDgCFfEecdIHGchFgafEbeBDCEJIHIGcgFdhDfeHEaBgbCefceDdJiIhHGgfdeDadcba",
 }
 """All pairs, by number of wires: found by beam search over trees, the least sum of CX and depth. A letter is one CX:
 its place in the alphabet is the target's wire; small: the control is the wire after, capital: the one before."""
 
-_MOST_BITS = 64  # a walk is looked for up to here; a wider layer is met in the order in which it is written
+_MOST_BITS = 32  # a walk is looked for up to here; a wider layer is met in the order in which it is written
 
 
 def all_pairs(n: int) -> Network:
@@ -72,11 +73,15 @@ def along(order: Sequence[int], exchanges: Sequence[int]) -> Network:
     return [(order[control], order[target]) for control, target in network]
 
 
-def some_pairs(n: int, wanted: Sequence[tuple[int, int]]) -> Network:
-    """A network between neighbours of some line of n wires that makes the parities of the wanted pairs of bits."""
+def some_pairs(n: int, wanted: Sequence[tuple[int, int]], tries: int) -> Network:
+    """A network between neighbours of some line of n wires that makes the parities of the wanted pairs of bits.
+
+    Args:
+        tries: of `walk`.
+    """
     best = all_pairs(n)
     if n <= _MOST_BITS and len(wanted) < n * (n - 1) // 2:
-        best = min(best, along(*walk(n, wanted)), key=len)
+        best = min(best, along(*walk(n, wanted, tries)), key=len)
     return best
 
 

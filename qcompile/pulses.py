@@ -91,18 +91,8 @@ class Wires:
         waiting.clear()
         if self._form.kind == "sx":
             return sx_pulses(parts, self._form.shorter is not None)
-        frame = self._frames.get(qubit, _NONE)
-        turns, turned = _turns(parts)
-        if self._form.kind == "r":
-            self._frames[qubit] = frame.plus(turned)
-            return [Pulse("r", (theta, _wrapped(phi.plus(frame.negated())))) for theta, phi in turns]
-        pulses = []
-        before = frame
-        for number, (theta, phi) in enumerate(turns):
-            after = turned if number == len(turns) - 1 else _NONE
-            pulses.append(_u(theta, phi.shifted(-math.pi / 2).plus(after), before.plus(_opposite(phi)), self._form))
-            before = _NONE
-        self._frames[qubit] = _NONE if turns else frame.plus(turned)
+        make = r_pulses if self._form.kind == "r" else u_pulses
+        pulses, self._frames[qubit] = make(parts, self._frames.get(qubit, _NONE), self._form)
         return pulses
 
 
@@ -253,6 +243,29 @@ def _euler(matrix: Matrix, has_x: bool) -> tuple[tuple[float, ...], str]:
 
 
 @lru_cache(maxsize=65536)
+def r_pulses(parts: Parts, frame: Angle, form: NativeForm) -> tuple[tuple[Pulse, ...], Angle]:
+    """Pulses R(theta, phi) of what comes behind a frame, and the frame behind them: R(theta, phi) RZ(f) =
+    RZ(f) R(theta, phi - f)."""
+    turns, turned = _turns(parts)
+    back = frame.negated()
+    return tuple([Pulse(form.pulse, (theta, _wrapped(phi.plus(back)))) for theta, phi in turns]), frame.plus(turned)
+
+
+@lru_cache(maxsize=65536)
+def u_pulses(parts: Parts, frame: Angle, form: NativeForm) -> tuple[tuple[Pulse, ...], Angle]:
+    """Pulses U(theta, phi, lambda) = RZ(phi) RY(theta) RZ(lambda), which take up what turns around Z on both sides; a
+    frame is left where there is no pulse."""
+    turns, turned = _turns(parts)
+    if not turns:
+        return (), frame.plus(turned)
+    pulses = []
+    for number, (theta, phi) in enumerate(turns):
+        after = turned if number == len(turns) - 1 else _NONE
+        pulses.append(_u(theta, phi.shifted(-math.pi / 2).plus(after), frame.plus(_opposite(phi)), form))
+        frame = _NONE
+    return tuple(pulses), _NONE
+
+
 def _turns(parts: Parts) -> tuple[tuple[_Turn, ...], Angle]:
     """Turns about axes of the equator, first one first, then a Z rotation.
 

@@ -8,12 +8,14 @@ up to a finish within the limit.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numba
 import numpy as np
 
 from qcompile.placement.couplings import Couplings, Ints
+from qcompile.routing.replay import Route, advance, open_group, replay
+from qcompile.routing.view import View, wires
+
+__all__ = ["DECAY", "DEPTH", "WIDTH", "Route", "View", "route"]
 
 WIDTH = 50
 DEPTH = 8
@@ -22,131 +24,6 @@ DECAY = 0.8
 
 _FAIR = 5  # SWAPs after which the rate of blocks a SWAP is believed
 _SLACK = 1.5
-
-
-_NONE = np.empty(0, np.int64)
-
-
-class View(NamedTuple):
-    """What routing sees of a circuit: two-qubit blocks, fences, and what must come before what.
-
-    Attributes:
-        num_qubits: virtual qubits.
-        first, second: [node] virtual qubits of a block, in an order that the stages allow; -1, -1 for a fence.
-        stage_first, stage_second: [node] number of the commuting group that a block belongs to on its first and on its
-            second wire; on a wire, all nodes of a group come before any of a later one. Numbers may have gaps.
-        fence_node, fence_wire, fence_stage: a row for each wire of each fence (barrier, measurement, ...): it runs when
-            it is ready on all of its wires, wherever they are.
-    """
-
-    num_qubits: int
-    first: Ints
-    second: Ints
-    stage_first: Ints
-    stage_second: Ints
-    fence_node: Ints = _NONE
-    fence_wire: Ints = _NONE
-    fence_stage: Ints = _NONE
-
-    def backward(self) -> View:
-        """The same circuit from its end: node k is node len - 1 - k here."""
-        return View(
-            self.num_qubits,
-            np.ascontiguousarray(self.first[::-1]),
-            np.ascontiguousarray(self.second[::-1]),
-            -self.stage_first[::-1],
-            -self.stage_second[::-1],
-            len(self.first) - 1 - self.fence_node,
-            self.fence_wire,
-            -self.fence_stage,
-        )
-
-    def part(self, begin: int, end: int) -> View:
-        """Nodes begin to end - 1 alone."""
-        inside = (self.fence_node >= begin) & (self.fence_node < end)
-        return View(
-            self.num_qubits,
-            self.first[begin:end],
-            self.second[begin:end],
-            self.stage_first[begin:end],
-            self.stage_second[begin:end],
-            self.fence_node[inside] - begin,
-            self.fence_wire[inside],
-            self.fence_stage[inside],
-        )
-
-    @property
-    def blocks(self) -> Ints:
-        """Nodes that are no fences."""
-        return np.flatnonzero(self.first >= 0)
-
-
-class Wires(NamedTuple):
-    """A view, wire by wire. Groups are numbered from 0 without gaps; group g of wire w is number begins[w] + g.
-
-    Attributes:
-        first, second, group_first, group_second: [node].
-        members: nodes of all groups, one after another, program order inside a group.
-        starts: [group + 1] in `members`. begins: [wire + 1].
-        fence_offsets: [node + 1] in `fence_wires` and `fence_groups`.
-    """
-
-    first: Ints
-    second: Ints
-    group_first: Ints
-    group_second: Ints
-    members: Ints
-    starts: Ints
-    begins: Ints
-    fence_offsets: Ints
-    fence_wires: Ints
-    fence_groups: Ints
-
-
-class Route(NamedTuple):
-    """A complete routing.
-
-    Attributes:
-        layout: [virtual] where qubits start.
-        items: [item, 3] in order of execution: node (-1: a SWAP), place of its first and of its second qubit; -1, -1 of
-            a fence.
-        swaps: how many there are.
-    """
-
-    layout: Ints
-    items: Ints
-    swaps: int
-
-    def on(self, qubits: Ints) -> Route:
-        """The same with place p called qubits[p]."""
-        items = self.items.copy()
-        items[:, 1:] = np.where(items[:, 1:] < 0, -1, qubits[items[:, 1:]])
-        return Route(qubits[self.layout], items, self.swaps)
-
-
-def wires(view: View, places: int) -> Wires:
-    """Groups of each wire; wires from `num_qubits` to `places` carry nothing."""
-    count, blocks = len(view.first), view.blocks
-    wire = np.concatenate([view.first[blocks], view.second[blocks], view.fence_wire])
-    stage = np.concatenate([view.stage_first[blocks], view.stage_second[blocks], view.fence_stage])
-    node = np.concatenate([blocks, blocks, view.fence_node])
-    order = np.lexsort((node, stage, wire))
-    opens = np.ones(len(wire), np.bool_)
-    opens[1:] = (np.diff(wire[order]) != 0) | (np.diff(stage[order]) != 0)
-    starts = np.append(np.flatnonzero(opens), len(wire))
-    begins = np.searchsorted(wire[order][starts[:-1]], np.arange(places + 1))
-    number = np.empty(len(wire), np.int64)
-    number[order] = np.cumsum(opens) - 1
-    number -= begins[wire]
-    groups = np.full((2, count), -1, np.int64)
-    groups[:, blocks] = number[: 2 * len(blocks)].reshape(2, -1)
-    fences = np.argsort(view.fence_node, kind="stable")
-    offsets = np.searchsorted(view.fence_node[fences], np.arange(count + 1))
-    fence_groups = number[2 * len(blocks) :][fences]
-    return Wires(
-        view.first, view.second, groups[0].copy(), groups[1].copy(), node[order], starts, begins,
-        offsets, view.fence_wire[fences], fence_groups,
-    )  # fmt: skip
 
 
 def route(
@@ -171,95 +48,6 @@ def route(
         chosen[number - 1] = pairs[number, slot]
         slot = parents[number, slot]
     return replay(view, chip, full[slot, : view.num_qubits], chosen)
-
-
-def replay(view: View, chip: Couplings, layout: Ints, swaps: Ints) -> Route | None:
-    """Everything that can run, then the first SWAP, then everything that can run, and so on.
-
-    Args:
-        swaps: [swap, 2] places, neighbours on the chip.
-    Returns: None if blocks are left at the end. SWAPs that nothing follows are dropped.
-    """
-    at = wires(view, chip.size)
-    full = np.append(layout, np.setdiff1d(np.arange(chip.size), layout)).astype(np.int64)
-    items, count = _replay(at, chip, full, np.ascontiguousarray(swaps, np.int64).reshape(-1, 2))
-    items = items[:count]
-    if (items[:, 0] >= 0).sum() < len(view.first):
-        return None
-    ran = np.flatnonzero(items[:, 0] >= 0)
-    items = items[: ran[-1] + 1 if len(ran) else 0]
-    return Route(layout.copy(), items, int((items[:, 0] < 0).sum()))
-
-
-def final_layout(routed: Route) -> Ints:
-    """[virtual] where qubits are after all items."""
-    layout = routed.layout.copy()
-    for _, a, b in routed.items[routed.items[:, 0] < 0]:
-        on_a, on_b = layout == a, layout == b
-        layout[on_a], layout[on_b] = b, a
-    return layout
-
-
-@numba.njit(cache=True, nogil=True)
-def _open(at, wire, group):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """(first, last + 1) of the members of a wire's group; empty behind its last one."""
-    k = at.begins[wire] + group
-    if k >= at.begins[wire + 1]:
-        return 0, 0
-    return at.starts[k], at.starts[k + 1]
-
-
-@numba.njit(cache=True, nogil=True)
-def _runs(at, b, w, adjacency, place, group):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Whether node b, in the open group of wire w, is ready on its other wires and on a coupler."""
-    if at.first[b] < 0:
-        for k in range(at.fence_offsets[b], at.fence_offsets[b + 1]):
-            if group[at.fence_wires[k]] != at.fence_groups[k]:
-                return False
-        return True
-    other, theirs = at.second[b], at.group_second[b]
-    if other == w:
-        other, theirs = at.first[b], at.group_first[b]
-    return group[other] == theirs and adjacency[place[w], place[other]]
-
-
-@numba.njit(cache=True, nogil=True)
-def _leave(at, wire, group, left, stack, waiting):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Takes one node off a wire's open group; behind the last, opens the next one and puts the wire on the stack."""
-    left[wire] -= 1
-    if left[wire] > 0:
-        return waiting
-    group[wire] += 1
-    low, high = _open(at, wire, group[wire])
-    left[wire] = high - low
-    stack[waiting] = wire
-    return waiting + 1
-
-
-@numba.njit(cache=True, nogil=True)
-def _advance(at, adjacency, place, group, left, done, log, logged, stack, waiting):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Runs what can run, beginning with the wires on the stack; returns the length of the log of nodes."""
-    while waiting > 0:
-        waiting -= 1
-        w = stack[waiting]
-        opened = group[w]
-        low, high = _open(at, w, opened)
-        for i in range(low, high):
-            b = at.members[i]
-            if done[b] or not _runs(at, b, w, adjacency, place, group):
-                continue
-            done[b] = 1
-            log[logged] = b
-            logged += 1
-            if at.first[b] >= 0:
-                waiting = _leave(at, at.first[b], group, left, stack, waiting)
-                waiting = _leave(at, at.second[b], group, left, stack, waiting)
-            else:
-                for k in range(at.fence_offsets[b], at.fence_offsets[b + 1]):
-                    waiting = _leave(at, at.fence_wires[k], group, left, stack, waiting)
-            if group[w] != opened:
-                break
-    return logged
 
 
 @numba.njit(cache=True, nogil=True)
@@ -304,12 +92,10 @@ def _beam(at, chip, layouts, table, width, limit, depth, decay):  # type: ignore
             place[0, s, w] = layouts[s, w]
             owner[0, s, layouts[s, w]] = w
             hashes[0, s] ^= table[w, layouts[s, w]]
-            low, high = _open(at, w, 0)
+            low, high = open_group(at, w, 0)
             left[0, s, w] = high - low
             stack[w] = w
-        ran[0, s] = _advance(
-            at, chip.adjacency, place[0, s], group[0, s], left[0, s], done[0, s], log, 0, stack, places
-        )
+        ran[0, s] = advance(at, chip.adjacency, place[0, s], group[0, s], left[0, s], done[0, s], log, 0, stack, places)
         if ran[0, s] == blocks:
             return 0, s, parents, pairs
     begun = ran[0, :starts].max()
@@ -317,7 +103,7 @@ def _beam(at, chip, layouts, table, width, limit, depth, decay):  # type: ignore
     scores, origins = np.empty(most), np.empty(most, np.int64)
     ends, totals = np.empty((most, 2), np.int64), np.empty(most, np.int64)
     keys = np.empty(most, np.uint64)
-    trial_group, trial_left = np.empty(places, np.int64), np.empty(places, np.int64)
+    next_group, next_left = np.empty(places, np.int64), np.empty(places, np.int64)
     wanted = np.zeros(places, np.bool_)
     kept, old = starts, 0
     for level in range(1, limit + 1):
@@ -326,7 +112,7 @@ def _beam(at, chip, layouts, table, width, limit, depth, decay):  # type: ignore
             here, on, mine, finished = place[old, s], owner[old, s], group[old, s], done[old, s]
             wanted[:] = False
             for w in range(places):
-                low, high = _open(at, w, mine[w])
+                low, high = open_group(at, w, mine[w])
                 for i in range(low, high):
                     b = at.members[i]
                     if not finished[b] and at.first[b] >= 0:
@@ -341,11 +127,11 @@ def _beam(at, chip, layouts, table, width, limit, depth, decay):  # type: ignore
                         continue
                     u, v = on[a], on[b]
                     here[u], here[v] = b, a
-                    trial_group[:] = mine
-                    trial_left[:] = left[old, s]
+                    next_group[:] = mine
+                    next_left[:] = left[old, s]
                     stack[0], stack[1] = u, v
-                    logged = _advance(at, chip.adjacency, here, trial_group, trial_left, finished, log, 0, stack, 2)
-                    apart = _distance_ahead(at, chip.hops, here, trial_group, finished, depth, decay)
+                    logged = advance(at, chip.adjacency, here, next_group, next_left, finished, log, 0, stack, 2)
+                    apart = _distance_ahead(at, chip.hops, here, next_group, finished, depth, decay)
                     for i in range(logged):
                         finished[log[i]] = 0
                     here[u], here[v] = a, b
@@ -371,7 +157,7 @@ def _beam(at, chip, layouts, table, width, limit, depth, decay):  # type: ignore
             place[new, fresh, u], place[new, fresh, v] = b, a
             owner[new, fresh, a], owner[new, fresh, b] = v, u
             stack[0], stack[1] = u, v
-            logged = _advance(
+            logged = advance(
                 at, chip.adjacency, place[new, fresh], group[new, fresh], left[new, fresh], done[new, fresh], log, 0,
                 stack, 2,
             )  # fmt: skip
@@ -387,70 +173,3 @@ def _beam(at, chip, layouts, table, width, limit, depth, decay):  # type: ignore
         if level >= _FAIR and level * (blocks - begun) > _SLACK * limit * max(best - begun, 1):
             break
     return -1, 0, parents, pairs
-
-
-@numba.njit(cache=True, nogil=True)
-def _replay(at, chip, layout, swaps):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """(items, how many)."""
-    blocks, places = len(at.first), len(chip.adjacency)
-    items = np.empty((blocks + len(swaps), 3), np.int64)
-    place, owner = layout.copy(), np.empty(places, np.int64)
-    group, left, done = np.zeros(places, np.int64), np.zeros(places, np.int64), np.zeros(blocks, np.uint8)
-    log, stack = np.empty(blocks + 1, np.int64), np.empty(places + len(at.members) + 2, np.int64)
-    for w in range(places):
-        owner[place[w]] = w
-        low, high = _open(at, w, 0)
-        left[w] = high - low
-        stack[w] = w
-    count, waiting = 0, places
-    for k in range(len(swaps) + 1):
-        logged = _advance(at, chip.adjacency, place, group, left, done, log, 0, stack, waiting)
-        for i in range(logged):
-            b = log[i]
-            items[count, 0], items[count, 1], items[count, 2] = b, -1, -1
-            if at.first[b] >= 0:
-                items[count, 1], items[count, 2] = place[at.first[b]], place[at.second[b]]
-            count += 1
-        if k == len(swaps):
-            break
-        a, b = swaps[k]
-        items[count, 0], items[count, 1], items[count, 2] = -1, a, b
-        count += 1
-        u, v = owner[a], owner[b]
-        place[u], place[v], owner[a], owner[b] = b, a, v, u
-        stack[0], stack[1] = u, v
-        waiting = 2
-    return items, count
-
-
-def plain_replay(view: View, chip: Couplings, layout: Ints, swaps: Ints) -> list[set[int]]:
-    """The plain twin of `replay`: the nodes that run before the first SWAP, between it and the second, and so on."""
-    place = dict(enumerate(layout.tolist()))
-    stages = [_stages(view, k) for k in range(len(view.first))]
-    pending = set(range(len(view.first)))
-    spans: list[set[int]] = []
-    for swap in [None, *swaps.tolist()]:
-        if swap is not None:
-            change = {swap[0]: swap[1], swap[1]: swap[0]}
-            place = {v: change.get(p, p) for v, p in place.items()}
-        spans.append(set())
-        while ready := {
-            b
-            for b in pending
-            if (view.first[b] < 0 or chip.adjacency[tuple(place[w] for w in stages[b])])
-            and not any(stages[c][w] < stages[b][w] for c in pending for w in stages[c].keys() & stages[b].keys())
-        }:
-            pending -= ready
-            spans[-1] |= ready
-    return spans
-
-
-def _stages(view: View, node: int) -> dict[int, int]:
-    """Wire -> stage."""
-    if view.first[node] < 0:
-        rows = np.flatnonzero(view.fence_node == node)
-        return dict(zip(view.fence_wire[rows].tolist(), view.fence_stage[rows].tolist()))
-    return {
-        int(view.first[node]): int(view.stage_first[node]),
-        int(view.second[node]): int(view.stage_second[node]),
-    }

@@ -10,10 +10,12 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-WINDOW, AHEAD, DECAY, NEARNESS, TEMPERATURE, IDLE, FADE = range(7)
+WINDOW, AHEAD, DECAY, NEARNESS, TEMPERATURE, IDLE, FADE, EXCHANGE, KNOBS = range(9)
 """Knobs of a trial: blocks that are looked ahead at, their weight, its decay from one to the next, how much more near
 blocks weigh than far ones, random price in units of a CX, weight of the time that a SWAP adds, weight of a ready block
-beside that of the one written before it."""
+beside that of the one written before it, whether SWAPs are thought of right behind each block; how many they are."""
+
+_UPCOMING = 12  # blocks of each wire by which such a SWAP is judged
 
 _LONE, _SINGLE, _SEVERAL, _SWAPPED = 0, 1, 2, 3  # what a unit holds: a SWAP, a block, several; blocks, then a SWAP
 
@@ -140,7 +142,7 @@ def advance(blocks, chip, knobs, random, room, state, prices, target):  # type: 
 
     Args:
         blocks, chip: see `arrays`.
-        knobs: [7] see WINDOW, AHEAD, ...
+        knobs: [KNOBS] see WINDOW, AHEAD, ...
         random: uint64[1] of the random numbers; advanced.
         state, prices: of `begin`, or of an earlier call; advanced.
     """
@@ -169,15 +171,16 @@ def advance(blocks, chip, knobs, random, room, state, prices, target):  # type: 
     pull_offsets, pulls = np.empty(width + 1, np.int64), np.empty(2 * (nodes + window), np.int64)
     seen = np.empty(width, np.bool_)
     fits = True
+    head = 0
     while True:
-        head = 0
-        while head < tail:  # whatever can run, runs
+        if used == room:
+            fits = False
+            break
+        best_p, best_q = -1, -1  # of the SWAP that is done
+        if head < tail:  # whatever can run, runs
             k = queue[head]
             head += 1
             at = blocks.offsets[k]
-            if used == room:
-                fits = False
-                break
             if blocks.is_block[k]:
                 p, q = position[blocks.wires[at]], position[blocks.wires[at + 1]]
                 e = chip.edge[p, q]
@@ -227,113 +230,146 @@ def advance(blocks, chip, knobs, random, room, state, prices, target):  # type: 
                         m = blocks.members[j]
                         waits[m] -= 1
                         if waits[m] == 0:
+                            if tail == nodes:
+                                tail -= head
+                                for i2 in range(tail):
+                                    queue[i2] = queue[head + i2]
+                                head = 0
                             queue[tail] = m
                             tail += 1
-        tail = 0
-        if not fits or finished >= target:
+            if knobs[EXCHANGE] == 0.0 or not blocks.is_block[k]:
+                continue
+            # a SWAP right behind the block is cheap: it is done where it brings the next partners closer
+            u = unit_of[p]
+            if unit_kind[u] == _SINGLE:
+                more = blocks.swapped[k] - unit_paid[u]
+            else:
+                more = min(3 - unit_paid[u], 1) if blocks.numeric[k] else 1
+            price = more * chip.gate[e]
+            for side in range(2):
+                here, there = (p, q) if side == 0 else (q, p)
+                w, partner = blocks.wires[at + side], blocks.wires[at + 1 - side]
+                count = 0
+                s = blocks.stage_offsets[w]
+                while s < blocks.stage_offsets[w + 1] and count < _UPCOMING:
+                    if left[s] > 0:
+                        for j in range(blocks.member_offsets[s], blocks.member_offsets[s + 1]):
+                            m = blocks.members[j]
+                            if done[m] or not blocks.is_block[m] or count == _UPCOMING:
+                                continue
+                            other = blocks.wires[blocks.offsets[m]] + blocks.wires[blocks.offsets[m] + 1] - w
+                            if other != partner:
+                                apart = chip.distance[there, position[other]] - chip.distance[here, position[other]]
+                                price += knobs[FADE] ** abs(m - k) * apart
+                            count += 1
+                    s += 1
+                work += 2 * count
+            if price >= 0:
+                continue
+            best_p, best_q = p, q
+        elif finished >= target:
             break
-        while done[first]:
-            first += 1
-        # what pulls: ready blocks, and a window of those behind them
-        terms = 0
-        for f in range(fronts):
-            at = blocks.offsets[front[f]]
-            a, b = blocks.wires[at], blocks.wires[at + 1]
-            apart = chip.hops[position[a], position[b]] - 1
-            term_a[terms], term_b[terms] = a, b
-            term_w[terms] = (1.0 + knobs[NEARNESS] / apart) * knobs[FADE] ** (front[f] - first)
-            terms += 1
-        count, k, weight = 0, first, knobs[AHEAD]
-        while count < window and k < nodes:
-            if not done[k] and not ready[k] and blocks.is_block[k]:
-                at = blocks.offsets[k]
-                term_a[terms], term_b[terms], term_w[terms] = blocks.wires[at], blocks.wires[at + 1], weight
-                weight *= knobs[DECAY]
-                count += 1
-                terms += 1
-            k += 1
-        for w in range(width + 1):
-            pull_offsets[w] = 0
-        for t in range(terms):
-            pull_offsets[term_a[t]] += 1
-            pull_offsets[term_b[t]] += 1
-        running = 0
-        for w in range(width):
-            running += pull_offsets[w]
-            pull_offsets[w] = running
-        pull_offsets[width] = running
-        for t in range(terms):
-            pull_offsets[term_a[t]] -= 1
-            pulls[pull_offsets[term_a[t]]] = t
-            pull_offsets[term_b[t]] -= 1
-            pulls[pull_offsets[term_b[t]]] = t
-        makespan = 0.0
-        for q in range(size):
-            makespan = max(makespan, clock[q])
-        work += 2 * terms + size + width
-        best, best_p, best_q = 1e300, -1, -1
-        if stuck < 3 * width + 20:
-            seen[:] = False
-            for f in range(2 * fronts):
-                v = blocks.wires[blocks.offsets[front[f // 2]] + f % 2]
-                if seen[v]:
-                    continue
-                seen[v] = True
-                p = position[v]
-                for i in range(chip.offsets[p], chip.offsets[p + 1]):
-                    q = chip.near[i]
-                    e = chip.edge[p, q]
-                    if e == last_edge:
-                        continue
-                    v2 = holder[q]
-                    u = unit_of[p]
-                    more = 3
-                    if u >= 0 and u == unit_of[q]:
-                        if unit_kind[u] == _SINGLE:
-                            more = blocks.swapped[unit_node[u]] - unit_paid[u]
-                        elif unit_kind[u] == _SEVERAL:
-                            more = 1
-                            if blocks.numeric[unit_node[u]]:
-                                more = min(3 - unit_paid[u], 1)
-                        else:
-                            continue  # it would only undo a SWAP
-                    price = more * chip.gate[e]
-                    work += 4 + 2 * (pull_offsets[v + 1] - pull_offsets[v])
-                    for j in range(pull_offsets[v], pull_offsets[v + 1]):
-                        t = pulls[j]
-                        other = term_a[t] + term_b[t] - v
-                        if other != v2:
-                            at_other = position[other]
-                            price += term_w[t] * (chip.distance[q, at_other] - chip.distance[p, at_other])
-                    if v2 >= 0:
-                        for j in range(pull_offsets[v2], pull_offsets[v2 + 1]):
-                            t = pulls[j]
-                            other = term_a[t] + term_b[t] - v2
-                            if other != v:
-                                at_other = position[other]
-                                price += term_w[t] * (chip.distance[p, at_other] - chip.distance[q, at_other])
-                    ends = max(clock[p], clock[q]) + max(more, 0) * chip.time[e]
-                    if ends > makespan:
-                        price += knobs[IDLE] * rate * (ends - makespan)
-                    price += knobs[TEMPERATURE] * chip.unit * uniform(random)
-                    if price < best:
-                        best, best_p, best_q = price, p, q
-        if best_p < 0:  # no progress for long: the nearest ready block walks together
-            nearest, goal = 1 << 40, -1
+        else:
+            head = tail = 0
+            while done[first]:
+                first += 1
+            # what pulls: ready blocks, and a window of those behind them
+            terms = 0
             for f in range(fronts):
                 at = blocks.offsets[front[f]]
-                apart = chip.hops[position[blocks.wires[at]], position[blocks.wires[at + 1]]]
-                if apart < nearest:
-                    nearest = apart
-                    best_p, goal = position[blocks.wires[at]], position[blocks.wires[at + 1]]
-            cheapest = 1e300
-            for i in range(chip.offsets[best_p], chip.offsets[best_p + 1]):
-                q = chip.near[i]
-                if chip.hops[q, goal] < nearest and chip.gate[chip.edge[best_p, q]] < cheapest:
-                    cheapest, best_q = chip.gate[chip.edge[best_p, q]], q
-        if used == room:
-            fits = False
-            break
+                a, b = blocks.wires[at], blocks.wires[at + 1]
+                apart = chip.hops[position[a], position[b]] - 1
+                term_a[terms], term_b[terms] = a, b
+                term_w[terms] = (1.0 + knobs[NEARNESS] / apart) * knobs[FADE] ** (front[f] - first)
+                terms += 1
+            count, k, weight = 0, first, knobs[AHEAD]
+            while count < window and k < nodes:
+                if not done[k] and not ready[k] and blocks.is_block[k]:
+                    at = blocks.offsets[k]
+                    term_a[terms], term_b[terms], term_w[terms] = blocks.wires[at], blocks.wires[at + 1], weight
+                    weight *= knobs[DECAY]
+                    count += 1
+                    terms += 1
+                k += 1
+            for w in range(width + 1):
+                pull_offsets[w] = 0
+            for t in range(terms):
+                pull_offsets[term_a[t]] += 1
+                pull_offsets[term_b[t]] += 1
+            running = 0
+            for w in range(width):
+                running += pull_offsets[w]
+                pull_offsets[w] = running
+            pull_offsets[width] = running
+            for t in range(terms):
+                pull_offsets[term_a[t]] -= 1
+                pulls[pull_offsets[term_a[t]]] = t
+                pull_offsets[term_b[t]] -= 1
+                pulls[pull_offsets[term_b[t]]] = t
+            makespan = 0.0
+            for q in range(size):
+                makespan = max(makespan, clock[q])
+            work += 2 * terms + size + width
+            best = 1e300
+            if stuck < 3 * width + 20:
+                seen[:] = False
+                for f in range(2 * fronts):
+                    v = blocks.wires[blocks.offsets[front[f // 2]] + f % 2]
+                    if seen[v]:
+                        continue
+                    seen[v] = True
+                    p = position[v]
+                    for i in range(chip.offsets[p], chip.offsets[p + 1]):
+                        q = chip.near[i]
+                        e = chip.edge[p, q]
+                        if e == last_edge:
+                            continue
+                        v2 = holder[q]
+                        u = unit_of[p]
+                        more = 3
+                        if u >= 0 and u == unit_of[q]:
+                            if unit_kind[u] == _SINGLE:
+                                more = blocks.swapped[unit_node[u]] - unit_paid[u]
+                            elif unit_kind[u] == _SEVERAL:
+                                more = 1
+                                if blocks.numeric[unit_node[u]]:
+                                    more = min(3 - unit_paid[u], 1)
+                            else:
+                                continue  # it would only undo a SWAP
+                        price = more * chip.gate[e]
+                        work += 4 + 2 * (pull_offsets[v + 1] - pull_offsets[v])
+                        for j in range(pull_offsets[v], pull_offsets[v + 1]):
+                            t = pulls[j]
+                            other = term_a[t] + term_b[t] - v
+                            if other != v2:
+                                at_other = position[other]
+                                price += term_w[t] * (chip.distance[q, at_other] - chip.distance[p, at_other])
+                        if v2 >= 0:
+                            for j in range(pull_offsets[v2], pull_offsets[v2 + 1]):
+                                t = pulls[j]
+                                other = term_a[t] + term_b[t] - v2
+                                if other != v:
+                                    at_other = position[other]
+                                    price += term_w[t] * (chip.distance[p, at_other] - chip.distance[q, at_other])
+                        ends = max(clock[p], clock[q]) + max(more, 0) * chip.time[e]
+                        if ends > makespan:
+                            price += knobs[IDLE] * rate * (ends - makespan)
+                        price += knobs[TEMPERATURE] * chip.unit * uniform(random)
+                        if price < best:
+                            best, best_p, best_q = price, p, q
+            if best_p < 0:  # no progress for long: the nearest ready block walks together
+                nearest, goal = 1 << 40, -1
+                for f in range(fronts):
+                    at = blocks.offsets[front[f]]
+                    apart = chip.hops[position[blocks.wires[at]], position[blocks.wires[at + 1]]]
+                    if apart < nearest:
+                        nearest = apart
+                        best_p, goal = position[blocks.wires[at]], position[blocks.wires[at + 1]]
+                cheapest = 1e300
+                for i in range(chip.offsets[best_p], chip.offsets[best_p + 1]):
+                    q = chip.near[i]
+                    if chip.hops[q, goal] < nearest and chip.gate[chip.edge[best_p, q]] < cheapest:
+                        cheapest, best_q = chip.gate[chip.edge[best_p, q]], q
         p, q = best_p, best_q
         e = chip.edge[p, q]
         items[used, 0], items[used, 1], items[used, 2] = -1, p, q
@@ -378,6 +414,11 @@ def advance(blocks, chip, knobs, random, room, state, prices, target):  # type: 
                 fronts -= 1
                 front[f] = front[fronts]
                 ready[k] = 0
+                if tail == nodes:
+                    tail -= head
+                    for i2 in range(tail):
+                        queue[i2] = queue[head + i2]
+                    head = 0
                 queue[tail] = k
                 tail += 1
             else:

@@ -12,7 +12,9 @@ import numpy as np
 
 from qcompile.placement.couplings import Couplings, Ints
 from qcompile.placement.prefix import prefix_layouts, span_pairs, spans
-from qcompile.routing.beam import WIDTH, Route, View, final_layout, replay, route
+from qcompile.routing.beam import WIDTH, route
+from qcompile.routing.replay import Route, final_layout, replay
+from qcompile.routing.view import View
 
 FEWEST_BLOCKS = 4
 """Blocks a SWAP below which a circuit does not nearly fit."""

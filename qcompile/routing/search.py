@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from qcompile.placement.grow import disturb, grow
-from qcompile.routing.kernels import route, uniform
+from qcompile.routing.kernels import KNOBS, route, uniform
 
 POOL = 12
 """Iterates that are kept."""
@@ -28,7 +28,7 @@ def search(blocks, reverse, chip, region, given, budgets, passes, waiting, seed)
         passes: forward passes of a trial, each but the first from where the backward pass ended.
         waiting: s that a qubit is thought to wait, for growing.
         seed: of all random numbers.
-    Returns: (prices [POOL], ascending, 1e300 where there is none; layouts [POOL, wire]; knobs [POOL, 6]; states [POOL];
+    Returns: (prices [POOL], ascending, 1e300 where there is none; layouts [POOL, wire]; knobs [POOL, KNOBS]; states [POOL];
         SWAPs [POOL]; trials).
     """
     width = given.shape[1]
@@ -36,13 +36,13 @@ def search(blocks, reverse, chip, region, given, budgets, passes, waiting, seed)
     state = np.array([seed], np.uint64)
     prices = np.full(POOL, 1e300)
     layouts = np.empty((POOL, width), np.int64)
-    all_knobs = np.empty((POOL, 6))
+    all_knobs = np.empty((POOL, KNOBS))
     states = np.empty(POOL, np.uint64)
     swaps = np.zeros(POOL, np.int64)
     room = 30 * nodes + 1000
     items = np.empty((room, 3), np.int64)
     layout, start, end = np.empty(width, np.int64), np.empty(width, np.int64), np.empty(width, np.int64)
-    knobs = np.empty(6)
+    knobs = np.empty(KNOBS)
     spent = 0
     trial = 0
     while trial < len(given) or spent < budgets[0] + budgets[1]:
@@ -62,6 +62,8 @@ def search(blocks, reverse, chip, region, given, budgets, passes, waiting, seed)
         knobs[3] = int(2 * uniform(state))
         knobs[4] = (0.1, 0.5, 1.5)[int(3 * uniform(state))]
         knobs[5] = (0.0, 0.0, 0.05, 0.1)[int(4 * uniform(state))]
+        knobs[6] = (1.0, 1.0, 0.97, 0.9)[int(4 * uniform(state))]
+        knobs[7] = int(1.3 * uniform(state))
         for number in range(passes):
             start[:] = layout
             before = state[0]

@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import qcompile
 from qcompile.placement.couplings import couplings
-from qcompile.routing.beam import View
 from qcompile.routing.prefix import route_nearly_fitting
+from qcompile.routing.view import View
 from tests.benchmarks.planted_chips import GATES, edges
 from tests.benchmarks.planted_instances import Planted, planted
 

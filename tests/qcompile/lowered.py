@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
@@ -45,7 +47,7 @@ def marked(circuit: QuantumCircuit, values: dict[Parameter, float]) -> Operator:
             angle += 0.1 * sum(circuit.find_bit(c).index + 1 for c in instruction.clbits)
             for q in qubits:
                 replaced.u(angle, 0.4, 0.9, q)
-            for a, b in zip(sorted(qubits), sorted(qubits)[1:]):
+            for a, b in pairwise(qubits):
                 replaced.rxx(angle, a, b)
                 replaced.ryy(0.5 * angle, a, b)
         else:

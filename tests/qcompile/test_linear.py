@@ -182,8 +182,8 @@ def test_a_line_network_meets_every_pair_and_leaves_one_bit_a_wire(n: int, build
 def test_a_walk_meets_what_is_wanted_along_its_line(n: int, seed: int, density: float) -> None:
     rng = np.random.default_rng(seed)
     wanted = [pair for pair in itertools.combinations(range(n), 2) if rng.random() < density]
-    order, exchanges = line_order.walk(n, wanted)
-    assert (order, exchanges) == line_order.walk(n, wanted)
+    order, exchanges = line_order.walk(n, wanted, 2)
+    assert (order, exchanges) == line_order.walk(n, wanted, 2)
     network = phase_polynomial.along(order, exchanges)
     beside = {frozenset(pair) for pair in itertools.pairwise(order)}
     assert all(frozenset(pair) in beside for pair in network)
@@ -206,10 +206,10 @@ def test_kernels_of_a_walk_agree_with_their_plain_twins() -> None:
     )
 
 
-@pytest.mark.parametrize(("n", "most"), [(8, 27), (10, 44), (12, 75)])
+@pytest.mark.parametrize(("n", "most"), [(8, 27), (10, 38), (12, 63), (16, 91)])
 def test_a_3_regular_graph_takes_little_more_than_its_own_cx(n: int, most: int) -> None:
     edges = sorted(nx.random_regular_graph(3, n, seed=7).edges)
-    assert len(phase_polynomial.some_pairs(n, edges)) <= most
+    assert len(phase_polynomial.some_pairs(n, edges, 16)) <= most
 
 
 @given(st.integers(3, 6), st.integers(0, 2**32), st.integers(1, 3), st.sampled_from([0.8, 1.0]))
@@ -222,6 +222,7 @@ def test_dense_zz_rotations_are_laid_along_a_line(n: int, seed: int, rounds: int
         for a, b in itertools.combinations(range(n), 2):
             if rng.random() < density:
                 circuit.rzz(Parameter(f"{k} {a} {b}"), a, b)
+    circuit.measure_all()
     lowered = lower(circuit).circuit
     found = regions.alternatives(lowered)
     values = {p: float(rng.uniform(-3, 3)) for p in lowered.parameters}
@@ -230,7 +231,7 @@ def test_dense_zz_rotations_are_laid_along_a_line(n: int, seed: int, rounds: int
     assert found or density < 1
 
 
-@pytest.mark.parametrize(("n", "most"), [(8, 106), (10, 172), (12, 254), (16, 466)])
+@pytest.mark.parametrize(("n", "most"), [(8, 98), (10, 170), (12, 254), (16, 466)])
 def test_a_full_zz_feature_map_takes_few_cx_between_neighbours(n: int, most: int) -> None:
     circuit = lower(zz_feature_map(n, reps=2, entanglement="full")).circuit
     (short,) = regions.alternatives(circuit)

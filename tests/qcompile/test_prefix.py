@@ -14,8 +14,10 @@ from qcompile.placement import matching
 from qcompile.placement.couplings import Couplings, couplings
 from qcompile.placement.matching import Knobs, growth_order, layout_score, match, place_scores
 from qcompile.placement.prefix import pair_weights, prefix_layouts, span_pairs, spans
-from qcompile.routing.beam import Route, View, final_layout, plain_replay, replay, route
+from qcompile.routing.beam import route
 from qcompile.routing.prefix import route_nearly_fitting
+from qcompile.routing.replay import Route, final_layout, plain_replay, replay
+from qcompile.routing.view import View
 from tests.benchmarks.planted_chips import GATES, edges
 from tests.benchmarks.planted_instances import Planted, planted
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from qcompile import CalibrationError, Device, assert_equivalent, assert_executable, compile, list_devices, load_device
 from qcompile.calibration import device_to_json
 from qcompile.channels import gate_noise
+from qcompile.coordinates import coordinates
 from qcompile.errors import MissingExtraError
 from qcompile.imports import import_device
 from qcompile.vendors import braket, error_kinds, google, iqm, packaged
@@ -342,3 +343,8 @@ def test_readme_has_a_line_of_every_stored_file():
         shown = readme.partition(packaged.TABLE_STARTS.format(vendor))[2].partition(packaged.TABLE_ENDS.format(vendor))
         expected = packaged.table(load_device(f"{vendor}_{chip}") for chip in chips)
         assert shown[0].strip() == expected.strip()
+
+
+def test_google_qubits_are_drawn_where_their_names_say():
+    positions = coordinates(load_device("google_rainbow"))
+    assert [positions[q] for q in (0, 1, 2)] == [(2.0, -3.0), (1.0, -4.0), (2.0, -4.0)]  # 3_2, 4_1, 4_2

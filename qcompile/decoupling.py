@@ -1,14 +1,15 @@
 """Dynamical decoupling: pi pulses in idle windows, whose product is the identity.
 
-A qubit that waits picks up a phase from whatever changes slowly: its own drift, neighbours that it is coupled to. Pulses
-that turn it over let the second half of the wait undo the first: X-X (Viola, Lloyd 1998) for phases, X-Y-X-Y (Maudsley
-1986, "XY4") also for errors of the pulses themselves.
+A qubit that waits picks up a phase from whatever changes slowly: its own drift, neighbours that it is coupled to.
+Pulses that turn it over let the second half of the wait undo the first: X-X (Viola, Lloyd 1998) for phases, X-Y-X-Y
+(Maudsley 1986, "XY4") also for errors of the pulses themselves.
 
 What a calibration says of waiting is T1 and T2, and the published T2 is that of a Hahn echo: the slow part is already
-refocused in it, and how much there was (T2*, crosstalk) is not published. In that model pulses cannot win back any
-phase; they cost their error, and gain only where a qubit would wait in |1>, which decays. "auto" inserts what gains by
-the model, which is little or nothing. Where slow phases are known to be there, as on most superconducting chips, "xy4"
-or "xx" inserts wherever a window allows; the estimate then falls, because it does not see what is refocused.
+refocused in it, and how much of it there was (T2*, crosstalk) is not published. In that model pulses win back no
+phase. They cost their error, and gain where a qubit would wait mostly in |1>, which decays: turned over, it spends
+half of the time in |0>. "auto" inserts what gains by the model, and nothing else. Where slow phases are known to be
+there, as on most superconducting chips, "xy4" or "xx" inserts wherever a window allows; where the estimate falls then,
+that is because it does not see what is refocused.
 """
 
 from __future__ import annotations
@@ -74,9 +75,10 @@ def decouple(
 ) -> QuantumCircuit:
     """The circuit with pulses in its idle windows; it does the same and takes as long.
 
-    Left alone: what comes before a qubit's first gate, where it is in |0>; windows in front of and behind measurements
-    and resets, and at the end of a qubit that holds no virtual one, where no phase matters; delays of the circuit's own.
-    Pulses start on the device's grid (`pulse_alignment` dt), counted from the start of the window.
+    Left alone: what comes before a qubit's first gate, where it is in |0>, or behind a measurement or reset; windows in
+    front of a reset, or at the end of a qubit that holds no virtual one; those in front of a measurement, where no
+    phase matters ("auto" may use them, since decay does); delays of the circuit's own. Pulses start on the device's
+    grid (`pulse_alignment` dt), counted from the start of the window.
 
     Args:
         circuit: on physical qubits, in native gates.
@@ -89,13 +91,20 @@ def decouple(
     if method == "auto":
         values = np.empty((1, 0)) if table is None else table
         return _with(circuit, _gaining(circuit, device, virtual_at, parameters, values))
-    windows = _windows(circuit, device, frozenset(virtual_at))
+    windows = _windows(circuit, device, frozenset(virtual_at), ("measure", "reset"))
     fitted = (_fitted(window, device, SEQUENCES[method]) for window in windows)
     return _with(circuit, [insertion for insertion in fitted if insertion is not None])
 
 
-def _windows(circuit: QuantumCircuit, device: Device, kept: frozenset[int]) -> Iterator[_Window]:
-    """Windows in which a phase matters, by qubit and time."""
+def _windows(
+    circuit: QuantumCircuit, device: Device, kept: frozenset[int], blind: tuple[str, ...]
+) -> Iterator[_Window]:
+    """Windows that open behind gates, by qubit and time.
+
+    Args:
+        kept: qubits whose state is wanted at the end.
+        blind: instructions that do not see what happened in a window in front of them.
+    """
     timing = schedule(circuit, device)
     index_of = {q: i for i, q in enumerate(circuit.qubits)}
     names = [instruction.name for instruction in circuit.data]
@@ -104,12 +113,12 @@ def _windows(circuit: QuantumCircuit, device: Device, kept: frozenset[int]) -> I
         for q in instruction.qubits:
             lines.setdefault(index_of[q], []).append(i)
     for qubit, line in sorted(lines.items()):
-        matters = qubit in kept  # whether the next operation, or the end, sees a phase
+        matters = qubit in kept  # whether the next operation, or the end, sees what happened
         sees = []
         for i in reversed(line):
             sees.append(matters)
             if names[i] not in ("barrier", "delay"):
-                matters = names[i] not in ("measure", "reset")
+                matters = names[i] not in blind
         begun = False
         for i, following, seen in zip(line, [*line[1:], None], reversed(sees)):
             if names[i] not in ("barrier", "delay"):
@@ -153,7 +162,7 @@ def _gaining(
 ) -> list[Insertion]:
     """Insertions that raise the estimated state fidelity, each beside those before it."""
     offers = []
-    for window in _windows(circuit, device, frozenset(virtual_at)):
+    for window in _windows(circuit, device, frozenset(virtual_at), ("reset",)):
         choices = [c for axes in SEQUENCES.values() if (c := _fitted(window, device, axes)) is not None]
         if choices:
             bound = window.duration / (2 * device.qubits[window.qubit].relaxation[0])  # of a qubit in |1> all the time

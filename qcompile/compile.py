@@ -7,6 +7,7 @@ number of rounds only, so a dearer one is never worse.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -38,10 +39,13 @@ from qcompile.circuit import (
     written_out,
 )
 from qcompile.compiled import CompiledCircuit, on_demand, set_qiskit_layout
+from qcompile.decoupling import check_method, decouple
 from qcompile.device import Device
 from qcompile.errors import InputError
 from qcompile.estimate import Estimate, complete
+from qcompile.fidelity.program import NativeStep
 from qcompile.lowering import lower
+from qcompile.native import native_steps
 from qcompile.regions import alternatives
 from qcompile.schedule import with_delays_in_seconds
 from qcompile.synthesis import check_native_gates, dropped_frames, rotating_share, to_circuit
@@ -62,7 +66,13 @@ _EMBEDDED = 3  # layouts without SWAPs that are tried
 
 
 def compile(
-    circuit: CircuitLike, device: Device, seed: int = 0, effort: str = "normal", values: Values = None
+    circuit: CircuitLike,
+    device: Device,
+    seed: int = 0,
+    effort: str = "normal",
+    values: Values = None,
+    *,
+    dynamical_decoupling: str | None = None,
 ) -> CompiledCircuit:
     """Maps a circuit onto a device's live qubits and couplers.
 
@@ -73,6 +83,8 @@ def compile(
         effort: "fast", "normal" or "best": more candidates are tried; never worse than a cheaper one.
         values: parameter values to judge candidates at (by parameter or name, or in `circuit.parameters` order);
             None: 8 draws uniform in [0, 2 pi) from the seed. The result stays symbolic.
+        dynamical_decoupling: pulses in idle windows, see `qcompile/decoupling.py`: "xy4" or "xx" wherever a window
+            allows; "auto" only where the estimate rises, which sees no slow phases and so rarely does.
     Raises: CircuitError: what cannot be compiled. UnroutableError: wider than the largest live region.
         CalibrationError: the device lacks the native gates that circuits are built from. NotExecutableError: a
         measurement in the middle of the circuit, on a chip that takes none.
@@ -80,6 +92,7 @@ def compile(
     if effort not in ROUNDS:
         raise InputError(f"effort = {effort!r}. Expected one of {', '.join(ROUNDS)}.")
     seed = checked_seed(seed)
+    check_method(dynamical_decoupling)
     check_device(device)
     original = read_circuit(circuit)
     check_native_gates(device)
@@ -97,17 +110,23 @@ def compile(
     plan = best.plan
     compiled = to_circuit(best.native, lowered, device.num_qubits)
     set_qiskit_layout(compiled, original, plan.initial_layout, _moves(plan))
+    steps = None
+    if dynamical_decoupling is not None:
+        places = plan.final_layout.physical
+        compiled = decouple(compiled, device, dynamical_decoupling, places, lowered.parameters, draws)
+        steps = native_steps(compiled, device, lowered.parameters, draws)
     assert_executable(compiled, device)
-    estimate = on_demand(partial(_estimate, compiled.copy(), best))
+    estimate = on_demand(partial(_estimate, compiled.copy(), best, steps))
     frames = dropped_frames(best.native, lowered)
     return CompiledCircuit(
         compiled, plan.initial_layout, plan.final_layout, estimate, device, lowered.parameters, frames
     )
 
 
-def _estimate(compiled: QuantumCircuit, best: Candidate) -> Estimate:
+def _estimate(compiled: QuantumCircuit, best: Candidate, steps: Sequence[NativeStep] | None) -> Estimate:
     places = best.plan.final_layout.physical
-    return complete(compiled, best.problem.device, best.steps, places, swaps=best.plan.swaps)
+    native = best.steps if steps is None else steps
+    return complete(compiled, best.problem.device, native, places, swaps=best.plan.swaps)
 
 
 def _variants(

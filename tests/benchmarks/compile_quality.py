@@ -151,7 +151,7 @@ class Bench:
             tell(f"ours {effort}")
             try:
                 found = ours(circuit, device, effort, range(self.options.own_seeds))
-            except qcompile.VerificationError as error:
+            except qcompile.NotEquivalentError as error:
                 pair.rows.append(Row(f"ours {effort}", note=f"WRONG: {error}"))
                 continue
             mine = found

@@ -20,8 +20,8 @@ _LOOSE = 1e-9
 
 def on_side(matrix: Unitary, side: int) -> Unitary:
     """[4, 4] of a one-qubit unitary on one wire; wire 0 is the less significant bit."""
-    identity = np.eye(2, dtype=np.complex128)
-    return np.asarray(np.kron(identity, matrix) if side == 0 else np.kron(matrix, identity), np.complex128)
+    pair = np.kron(np.eye(2), matrix) if side == 0 else np.kron(matrix, np.eye(2))
+    return np.asarray(pair, np.complex128)
 
 
 def block_unitary(codes: Sequence[int], matrices: Sequence[Unitary]) -> Unitary:

@@ -19,7 +19,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitInstruction, Clbit, Parameter
 
 from qcompile.block_codes import CX, XC, Node, Part, Parts, append_cx, axes_of, is_numeric, merged
-from qcompile.block_kernels import block_unitaries, commuting_axes, prices
+from qcompile.block_kernels import block_unitaries, commuting_axes, prices, rotations
 from qcompile.lowering import Angle
 from qcompile.pulses import as_matrix
 
@@ -80,6 +80,13 @@ class BlockCircuit:
     def two_qubit_price(self) -> int:
         """CX that all blocks need where no SWAP is needed."""
         return int(self.price.sum())
+
+    @cached_property
+    def rotation(self) -> NDArray[np.bool_]:
+        """[node] whether it is a number, and one rotation about ZZ up to one-qubit gates."""
+        found = self.numeric & (self.price == 2)
+        found[found] = rotations(self.unitaries[found])
+        return found
 
     @cached_property
     def one_qubit_only(self) -> bool:

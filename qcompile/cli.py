@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from qcompile import tables
+from qcompile import decoupling, tables
 from qcompile.calibration import list_devices, load_device
 from qcompile.circuit import read_circuit
 from qcompile.compare import compare
@@ -145,10 +145,14 @@ def _compile(options: argparse.Namespace) -> Answer:
     if options.observables is not None:
         read_operators(options.observables, circuit.num_qubits)
     with _working(f"Compiling for {device.name}"):
-        compiled = compile(circuit, device, seed=options.seed, effort=options.effort, values=values)
+        compiled = compile(
+            circuit, device, seed=options.seed, effort=options.effort, values=values,
+            dynamical_decoupling=options.dynamical_decoupling,
+        )  # fmt: skip
     observed, shown = _observed(options, compiled, device, values)
     bill = cost(compiled, shots=options.shots)
-    said = tables.compiled_values(compiled) | {"seed": options.seed, "effort": options.effort, "cost": asdict(bill)}
+    asked = {"seed": options.seed, "effort": options.effort, "dynamical_decoupling": options.dynamical_decoupling}
+    said = tables.compiled_values(compiled) | asked | {"cost": asdict(bill)}
     places = ", ".join(f"q{v}→{p}" for v, p in enumerate(compiled.initial_layout.physical))
     moved = compiled.final_layout != compiled.initial_layout
     ends = ", ".join(f"q{v}→{p}" for v, p in enumerate(compiled.final_layout.physical)) if moved else "the same"
@@ -317,6 +321,10 @@ def _parser() -> argparse.ArgumentParser:
     command = add("compile", _compile, "map a circuit onto a device")
     add_circuit(command)
     add_effort(command)
+    command.add_argument(
+        "--dynamical-decoupling", choices=decoupling.METHODS,
+        help="pulses in idle windows: xy4 or xx wherever they fit, auto where the estimate rises; default: none",
+    )  # fmt: skip
     command.add_argument(
         "-o", "--output", type=Path, metavar="OUT", help="write the mapped circuit: .qasm (OpenQASM 3) or .qpy"
     )

@@ -7,6 +7,7 @@ number of rounds only, so a dearer one is never worse.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -38,13 +39,16 @@ from qcompile.circuit import (
     written_out,
 )
 from qcompile.compiled import CompiledCircuit, on_demand, set_qiskit_layout
+from qcompile.decoupling import check_method, decouple
 from qcompile.device import Device
 from qcompile.errors import InputError
 from qcompile.estimate import Estimate, complete
+from qcompile.fidelity.program import NativeStep
 from qcompile.lowering import lower
+from qcompile.native import native_steps
 from qcompile.regions import alternatives
 from qcompile.schedule import with_delays_in_seconds
-from qcompile.synthesis import check_native_gates, dropped_frames, to_circuit
+from qcompile.synthesis import check_native_gates, dropped_frames, rotating_share, to_circuit
 from qcompile.units import SWAP
 from qcompile.values import Values, checked_seed, parameter_draws
 from qcompile.verify import assert_executable
@@ -53,6 +57,8 @@ ROUNDS = {"fast": 1, "normal": 2, "best": 4}
 """Rounds of candidates by effort."""
 
 _WORK = (800_000, 6_000_000, 60_000_000, 200_000_000)  # of the router, by round: 5 ns each
+_LINE_ORDERS = 6  # tries of `regions.alternatives`
+_ROTATING = 0.7  # share of the couplers with a good RZZ from which routing counts on it
 _FIRST_LOOK = 0.15  # share of the work for each of several variants
 _ESTIMATED = (1, 4, 12, 24)  # plans that are synthesized and estimated, by round
 _MOVED = (0, 4, 12, 24)  # other places of the best one that are estimated, by round
@@ -60,7 +66,13 @@ _EMBEDDED = 3  # layouts without SWAPs that are tried
 
 
 def compile(
-    circuit: CircuitLike, device: Device, seed: int = 0, effort: str = "normal", values: Values = None
+    circuit: CircuitLike,
+    device: Device,
+    seed: int = 0,
+    effort: str = "normal",
+    values: Values = None,
+    *,
+    dynamical_decoupling: str | None = None,
 ) -> CompiledCircuit:
     """Maps a circuit onto a device's live qubits and couplers.
 
@@ -71,6 +83,8 @@ def compile(
         effort: "fast", "normal" or "best": more candidates are tried; never worse than a cheaper one.
         values: parameter values to judge candidates at (by parameter or name, or in `circuit.parameters` order);
             None: 8 draws uniform in [0, 2 pi) from the seed. The result stays symbolic.
+        dynamical_decoupling: pulses in idle windows, see `qcompile/decoupling.py`: "xy4" or "xx" wherever a window
+            allows; "auto" only where the estimate rises, which sees no slow phases and so rarely does.
     Raises: CircuitError: what cannot be compiled. UnroutableError: wider than the largest live region.
         CalibrationError: the device lacks the native gates that circuits are built from. NotExecutableError: a
         measurement in the middle of the circuit, on a chip that takes none.
@@ -78,6 +92,7 @@ def compile(
     if effort not in ROUNDS:
         raise InputError(f"effort = {effort!r}. Expected one of {', '.join(ROUNDS)}.")
     seed = checked_seed(seed)
+    check_method(dynamical_decoupling)
     check_device(device)
     original = read_circuit(circuit)
     check_native_gates(device)
@@ -88,33 +103,48 @@ def compile(
     draws = parameter_draws(lowered.parameters, values, seed, original.name)
     body, final = without_final_measurements(lowered.circuit)
     measured = tuple(v for v, _ in final) or tuple(range(body.num_qubits))
-    variants = _variants(body, lowered.slots, measured)
+    variants = _variants(body, lowered.slots, measured, device)
     problem = Problem(variants, lowered.slot_values(draws), device, measured, tuple(final))
     best = best_of(_candidates(problem, seed, ROUNDS[effort]))
 
     plan = best.plan
     compiled = to_circuit(best.native, lowered, device.num_qubits)
     set_qiskit_layout(compiled, original, plan.initial_layout, _moves(plan))
+    steps = None
+    if dynamical_decoupling is not None:
+        places = plan.final_layout.physical
+        compiled = decouple(compiled, device, dynamical_decoupling, places, lowered.parameters, draws)
+        steps = native_steps(compiled, device, lowered.parameters, draws)
     assert_executable(compiled, device)
-    estimate = on_demand(partial(_estimate, compiled.copy(), best))
+    estimate = on_demand(partial(_estimate, compiled.copy(), best, steps))
     frames = dropped_frames(best.native, lowered)
     return CompiledCircuit(
         compiled, plan.initial_layout, plan.final_layout, estimate, device, lowered.parameters, frames
     )
 
 
-def _estimate(compiled: QuantumCircuit, best: Candidate) -> Estimate:
+def _estimate(compiled: QuantumCircuit, best: Candidate, steps: Sequence[NativeStep] | None) -> Estimate:
     places = best.plan.final_layout.physical
-    return complete(compiled, best.problem.device, best.steps, places, swaps=best.plan.swaps)
+    native = best.steps if steps is None else steps
+    return complete(compiled, best.problem.device, native, places, swaps=best.plan.swaps)
 
 
-def _variants(body: QuantumCircuit, slots: dict[Parameter, int], measured: tuple[int, ...]) -> tuple[Variant, ...]:
-    """The circuit as it is written, and rewritten with fewer CX where that saves many."""
-    found = [Variant(read_blocks(body, slots), measured)]
-    for rewriting in alternatives(body):
+def _variants(
+    body: QuantumCircuit, slots: dict[Parameter, int], measured: tuple[int, ...], device: Device
+) -> tuple[Variant, ...]:
+    """The circuit as it is written, and rewritten with fewer CX where that saves many.
+
+    A circuit of two-qubit gates alone is routed as it is written: it has no angles that anything could depend on, and
+    who compiles it wants to see its routing.
+    """
+    rotating = rotating_share(device) >= _ROTATING
+    found = [Variant(read_blocks(body, slots), measured, rotating=rotating)]
+    if all(len(instruction.qubits) > 1 for instruction in body.data):
+        return tuple(found)
+    for rewriting in alternatives(body, _LINE_ORDERS):
         blocks = read_blocks(rewriting.circuit, slots)
         ends = tuple(blocks.output_wire[w] for w in rewriting.ends)
-        found.append(Variant(replace(blocks, output_wire=ends), measured))
+        found.append(Variant(replace(blocks, output_wire=ends), measured, rotating=rotating))
     return tuple(found)
 
 
@@ -127,7 +157,8 @@ def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
         pool = _searched(problem, given, _WORK[number], 1000 * seed + 10 * number)
         found += [candidate(problem, planned(problem, trial)) for trial in pool[: _ESTIMATED[number]]]
         if number == 0:
-            plans = [nearly_fitting(problem, variant, seed, limit=10**6) for variant in problem.variants]
+            fewest = min(c.plan.swaps for c in found)
+            plans = [nearly_fitting(problem, variant, seed, fewest - 1) for variant in problem.variants]
             found += [candidate(problem, plan) for plan in plans if plan is not None]
         if _MOVED[number]:
             moved = relocations(problem, best_of(found), seed + number, _MOVED[number])
@@ -153,7 +184,7 @@ def _searched(problem: Problem, given: list[list[tuple[int, ...]]], work: int, s
 
 def _moves(plan: Plan) -> dict[int, int]:
     """Physical qubit -> where what was on it at the start is at the end; spare qubits that SWAPs moved included."""
-    content = {}
+    content: dict[int, int] = {}
     for entries, qubits in plan.units:
         for _ in range(entries.count(SWAP) % 2):
             a, b = qubits

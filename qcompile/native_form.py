@@ -93,3 +93,13 @@ def basis_change(form: NativeForm, pauli: str) -> tuple[tuple[str, tuple[float, 
     would change nothing."""
     names = ("rz", "sx") if (form.kind, pauli) == ("sx", "X") else (form.pulse,)
     return tuple(zip(names, _TO_Z.get((form.kind, pauli), ())))
+
+
+def half_turn(form: NativeForm, axis: str) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    """(native gate, its angles in rad) that turn a qubit by pi about "X" or "Y", in time order, up to the phase."""
+    if form.kind == "sx":
+        turn: tuple[tuple[str, tuple[float, ...]], ...] = (("x", ()),) if form.shorter else (("sx", ()), ("sx", ()))
+        return turn if axis == "X" else (("rz", (math.pi,)), *turn)
+    if form.kind == "r":
+        return ((form.pulse, (math.pi, 0.0 if axis == "X" else _HALF_TURN)),)
+    return ((form.pulse, (math.pi, 0.0, math.pi) if axis == "X" else (math.pi, _HALF_TURN, _HALF_TURN)),)

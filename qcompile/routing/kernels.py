@@ -77,8 +77,7 @@ def distances(edge, gate, offsets, near):  # type: ignore[no-untyped-def]  # pra
                 v = near[i]
                 last = swap[s, u] + gate[edge[u, v]]
                 for b in range(count):
-                    if last + swap[v, b] < price[s, b]:
-                        price[s, b] = last + swap[v, b]
+                    price[s, b] = min(price[s, b], last + swap[v, b])
     for s in range(count):
         price[s, s] = 0.0
     return price, hops
@@ -116,7 +115,7 @@ def views(blocks, width, size, room, state):  # type: ignore[no-untyped-def]  # 
 
 @numba.njit(cache=True, nogil=True)
 def begin(blocks, chip, layout, room, state, prices):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Fills the state of a routing that has not begun; prices[0] is the price so far, then the clock of each qubit, s."""
+    """Fills the state of a routing that has not begun; prices[0]: the price so far; then the clock of each qubit, s."""
     width, size = len(layout), len(chip.edge)
     position, holder, left, unit_of, marks, _, _ = views(blocks, width, size, room, state)
     state[:SCALARS] = 0
@@ -411,7 +410,7 @@ def advance(blocks, chip, knobs, random, room, state, prices, target):  # type: 
             k = front[f]
             at = blocks.offsets[k]
             pa, pb = position[blocks.wires[at]], position[blocks.wires[at + 1]]
-            if (pa == p or pa == q or pb == p or pb == q) and chip.edge[pa, pb] >= 0:
+            if chip.edge[pa, pb] >= 0:
                 fronts -= 1
                 front[f] = front[fronts]
                 ready[k] = 0

@@ -28,8 +28,8 @@ def search(blocks, reverse, chip, region, given, budgets, passes, waiting, seed)
         passes: forward passes of a trial, each but the first from where the backward pass ended.
         waiting: s that a qubit is thought to wait, for growing.
         seed: of all random numbers.
-    Returns: (prices [POOL], ascending, 1e300 where there is none; layouts [POOL, wire]; knobs [POOL, KNOBS]; states [POOL];
-        SWAPs [POOL]; trials).
+    Returns: (prices [POOL], ascending, 1e300 where there is none; layouts [POOL, wire]; knobs [POOL, KNOBS]; states
+        [POOL]; SWAPs [POOL]; trials).
     """
     width = given.shape[1]
     nodes = len(blocks.is_block)

@@ -130,6 +130,18 @@ def test_estimate_agrees_with_the_compiler(capsys, tmp_path, bell) -> None:
 KEYS = ["observable", "ideal", "noisy", "error", "truncation", "typical_truncation", "method", "draws", "spread"]
 
 
+def test_decoupling_pulses_are_written_and_read_again(capsys, tmp_path) -> None:
+    out = tmp_path / "mapped.qasm"
+    asked = ("compile", str(PQC6), "--device", "ibm_jakarta", "--effort", "fast", "-o", str(out))
+    plain = answer(capsys, *asked)
+    pulsed = answer(capsys, *asked, "--dynamical-decoupling", "xy4")
+    assert (plain["dynamical_decoupling"], pulsed["dynamical_decoupling"]) == (None, "xy4")
+    assert "delay" in out.read_text()
+    assert pulsed["estimate"]["duration"] == pytest.approx(plain["estimate"]["duration"])
+    again = answer(capsys, "estimate", str(out), "--device", "ibm_jakarta")
+    assert again["estimate"]["state_fidelity"] == pytest.approx(pulsed["estimate"]["state_fidelity"], abs=1e-9)
+
+
 def test_observables_are_those_of_the_library(capsys, bell) -> None:
     arguments = (bell, "--device", "manila", "--effort", "fast", "--observables", "Z0,Z0 Z1,X1")
     said = answer(capsys, "compile", *arguments)["expectations"]

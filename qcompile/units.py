@@ -51,7 +51,10 @@ class Unit(NamedTuple):
 
 
 def read_units(circuit: BlockCircuit, items: NDArray[np.int64], layout: Sequence[int]) -> tuple[list[Unit], list[int]]:
-    """(units in time order, where each wire ends) of a router's items; SWAPs that nothing follows are left out."""
+    """(units in time order, where each wire ends) of a router's items.
+
+    SWAPs that nothing follows are left out, but for those that make the block in front of them cheaper.
+    """
     holder = {p: w for w, p in enumerate(layout)}
     listed: list[tuple[int, tuple[int, ...]]] = []
     for node, p, q in items.tolist():
@@ -69,8 +72,10 @@ def read_units(circuit: BlockCircuit, items: NDArray[np.int64], layout: Sequence
             listed.append((node, tuple(where[w] for w in circuit.nodes[node].wires)))
     followed: set[int] = set()
     kept = []
-    for node, qubits in reversed(listed):
-        if node == SWAP and followed.isdisjoint(qubits):
+    saving = _saving_swaps(circuit, listed)
+    for k in range(len(listed) - 1, -1, -1):
+        node, qubits = listed[k]
+        if node == SWAP and k not in saving and followed.isdisjoint(qubits):
             p, q = qubits
             a, b = holder.pop(p, None), holder.pop(q, None)
             if a is not None:
@@ -107,6 +112,19 @@ def read_units(circuit: BlockCircuit, items: NDArray[np.int64], layout: Sequence
     for p, w in holder.items():
         ends[w] = p
     return [Unit(tuple(e), q) for e, q in zip(entries, places)], ends
+
+
+def _saving_swaps(circuit: BlockCircuit, listed: Sequence[tuple[int, tuple[int, ...]]]) -> set[int]:
+    """SWAPs right behind a block that takes fewer CX with one than without."""
+    found = set()
+    last: dict[int, int] = {}  # qubit -> what was there last
+    for k, (node, qubits) in enumerate(listed):
+        before = last.get(qubits[0], SWAP)
+        is_behind = node == SWAP != before == last.get(qubits[1])
+        if is_behind and circuit.swapped_price[before] < circuit.price[before]:
+            found.add(k)
+        last.update(dict.fromkeys(qubits, node))
+    return found
 
 
 def fence_of(circuit: BlockCircuit, unit: Unit) -> CircuitInstruction | None:

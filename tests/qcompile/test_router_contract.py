@@ -237,11 +237,13 @@ def test_search_keeps_the_best_and_each_is_reproducible(case: Case, budget: int)
     given_layouts = np.array([case.layout, case.layout[::-1]])
     arguments = (case.blocks, case.backward, case.chip, region, given_layouts, (budget, budget), 2, 1e-6)
     found = search(*arguments, np.uint64(case.seed))
-    for first, second in zip(found, search(*arguments, np.uint64(case.seed))):
-        np.testing.assert_array_equal(first, second)
     prices, layouts, knobs, states, swaps, trials = found
     known = int((prices < 1e300).sum())
     assert known >= 1
+    again = search(*arguments, np.uint64(case.seed))
+    for first, second in zip(found[:5], again[:5]):
+        np.testing.assert_array_equal(first[:known], second[:known])
+    assert again[5] == trials
     assert trials >= 2
     assert (np.diff(prices[:known]) >= 0).all()
     for k in range(known):

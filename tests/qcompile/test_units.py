@@ -141,6 +141,16 @@ def test_trailing_swaps_are_left_out_and_the_wires_end_where_they_would_without(
     assert ends == [1, 0, 2]
 
 
+def test_a_trailing_swap_that_saves_cx_stays() -> None:
+    circuit = QuantumCircuit(2)
+    circuit.iswap(0, 1)
+    _, blocks = view(circuit)
+    units, ends = read_units(blocks, np.array([[0, 0, 1], [-1, 0, 1]]), [0, 1])
+    assert units == [Unit((0, SWAP), (0, 1))]
+    assert ends == [1, 0]
+    assert cx_of(Templates(blocks), *units[0].entries) == 1
+
+
 def test_items_on_one_coupler_are_one_unit_until_something_else_touches_it() -> None:
     blocks = three()
     items = np.array([[-1, 3, 4], [-1, 4, 0], [0, 0, 1], [-1, 1, 0], [1, 0, 2]])

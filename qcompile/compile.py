@@ -62,6 +62,8 @@ _ROTATING = 0.7  # share of the couplers with a good RZZ from which routing coun
 _FIRST_LOOK = 0.15  # share of the work for each of several variants
 _ESTIMATED = (1, 4, 12, 24)  # plans that are synthesized and estimated, by round
 _MOVED = (0, 4, 12, 24)  # other places of the best one that are estimated, by round
+_FITTED = (0, 2)  # rounds that also look for a layout that nearly fits; the first one only where it may be
+_WIDE, _DEEP = 24, 6  # qubits, and blocks a qubit
 _EMBEDDED = 3  # layouts without SWAPs that are tried
 
 
@@ -156,7 +158,7 @@ def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
     for number in range(rounds):
         pool = _searched(problem, given, _WORK[number], 1000 * seed + 10 * number)
         found += [candidate(problem, planned(problem, trial)) for trial in pool[: _ESTIMATED[number]]]
-        if number == 0:
+        if number in (_FITTED if _may_nearly_fit(problem) else _FITTED[1:]):
             fewest = min(c.plan.swaps for c in found)
             plans = [nearly_fitting(problem, variant, seed, fewest - 1) for variant in problem.variants]
             found += [candidate(problem, plan) for plan in plans if plan is not None]
@@ -165,6 +167,13 @@ def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
             found += [candidate(problem, plan) for plan in moved]
         given = [[tuple(t.layout.tolist()) for t in pool if t.variant is v][:4] for v in problem.variants]
     return found
+
+
+def _may_nearly_fit(problem: Problem) -> bool:
+    """Whether a circuit is deep or wide enough for the router of nearly fitting ones to pay at once."""
+    circuit = problem.variants[0].circuit
+    blocks = sum(node.fence is None for node in circuit.nodes)
+    return circuit.num_qubits >= _WIDE or blocks >= _DEEP * circuit.num_qubits
 
 
 def _searched(problem: Problem, given: list[list[tuple[int, ...]]], work: int, seed: int) -> list[Trial]:

@@ -15,6 +15,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from qcompile.blocks import read_blocks
+from qcompile.cancellation import cancel_pairs
 from qcompile.candidates import (
     Candidate,
     Plan,
@@ -52,6 +53,7 @@ from qcompile.synthesis import check_native_gates, dropped_frames, rotating_shar
 from qcompile.units import SWAP
 from qcompile.values import Values, checked_seed, parameter_draws
 from qcompile.verify import assert_executable
+from qcompile.warmup import announce
 
 ROUNDS = {"fast": 1, "normal": 2, "best": 4}
 """Rounds of candidates by effort."""
@@ -62,6 +64,8 @@ _ROTATING = 0.7  # share of the couplers with a good RZZ from which routing coun
 _FIRST_LOOK = 0.15  # share of the work for each of several variants
 _ESTIMATED = (1, 4, 12, 24)  # plans that are synthesized and estimated, by round
 _MOVED = (0, 4, 12, 24)  # other places of the best one that are estimated, by round
+_FITTED = (0, 2)  # rounds that also look for a layout that nearly fits; the first one only where it may be
+_WIDE, _DEEP = 24, 6  # qubits, and blocks a qubit
 _EMBEDDED = 3  # layouts without SWAPs that are tried
 
 
@@ -98,10 +102,11 @@ def compile(
     check_native_gates(device)
     check_width(original, device)
     written = written_out(with_delays_in_seconds(original, device))
+    announce()
     lowered = lower(written)
     check_mid_circuit(lowered.circuit, device)
     draws = parameter_draws(lowered.parameters, values, seed, original.name)
-    body, final = without_final_measurements(lowered.circuit)
+    body, final = without_final_measurements(cancel_pairs(lowered.circuit))
     measured = tuple(v for v, _ in final) or tuple(range(body.num_qubits))
     variants = _variants(body, lowered.slots, measured, device)
     problem = Problem(variants, lowered.slot_values(draws), device, measured, tuple(final))
@@ -156,7 +161,7 @@ def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
     for number in range(rounds):
         pool = _searched(problem, given, _WORK[number], 1000 * seed + 10 * number)
         found += [candidate(problem, planned(problem, trial)) for trial in pool[: _ESTIMATED[number]]]
-        if number == 0:
+        if number in (_FITTED if _may_nearly_fit(problem) else _FITTED[1:]):
             fewest = min(c.plan.swaps for c in found)
             plans = [nearly_fitting(problem, variant, seed, fewest - 1) for variant in problem.variants]
             found += [candidate(problem, plan) for plan in plans if plan is not None]
@@ -165,6 +170,13 @@ def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
             found += [candidate(problem, plan) for plan in moved]
         given = [[tuple(t.layout.tolist()) for t in pool if t.variant is v][:4] for v in problem.variants]
     return found
+
+
+def _may_nearly_fit(problem: Problem) -> bool:
+    """Whether a circuit is deep or wide enough for the router of nearly fitting ones to pay at once."""
+    circuit = problem.variants[0].circuit
+    blocks = sum(node.fence is None for node in circuit.nodes)
+    return circuit.num_qubits >= _WIDE or blocks >= _DEEP * circuit.num_qubits
 
 
 def _searched(problem: Problem, given: list[list[tuple[int, ...]]], work: int, seed: int) -> list[Trial]:

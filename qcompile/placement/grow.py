@@ -9,7 +9,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from qcompile.routing.kernels import uniform
+from qcompile.routing.splitmix import uniform
 
 _COUPLING = 4.0  # CX on the coupler into the region that a place is judged by
 _RANDOM = 1.0  # spread of the random part, in units of a CX

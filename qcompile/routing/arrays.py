@@ -14,7 +14,7 @@ from qcompile.blocks import BlockCircuit
 from qcompile.channels import gate_noise
 from qcompile.device import Device
 from qcompile.native_form import native_form
-from qcompile.routing.kernels import distances
+from qcompile.routing.distances import distances
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -6,7 +6,8 @@ import numba
 import numpy as np
 
 from qcompile.placement.grow import disturb, grow
-from qcompile.routing.kernels import KNOBS, route, uniform
+from qcompile.routing.kernels import KNOBS, route
+from qcompile.routing.splitmix import uniform
 
 POOL = 12
 """Iterates that are kept."""

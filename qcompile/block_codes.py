@@ -11,13 +11,20 @@ from qiskit.circuit import CircuitInstruction, Parameter
 
 from qcompile.block_kernels import X, Y, Z
 from qcompile.lowering import Angle
-from qcompile.pulses import Matrix, gate_parts, rz_matrix
+from qcompile.pulses import Matrix, as_matrix, gate_parts, numeric_gate, rz_matrix
 
 Part: TypeAlias = Matrix | Angle
 """A one-qubit unitary, row by row, or a rotation about Z by a symbolic angle."""
 
 CX, XC = -1, -2
 """Codes of a CX inside a block: control on its first wire, or on its second."""
+
+
+PAULIS = {
+    X: np.array([[0, 1], [1, 0]], np.complex128),
+    Y: np.array([[0, -1j], [1j, 0]], np.complex128),
+    Z: np.array([[1, 0], [0, -1]], np.complex128),
+}
 
 
 class Node(NamedTuple):
@@ -114,12 +121,76 @@ def is_numeric(node: Node, table: Sequence[Part]) -> bool:
     return node.fence is None and not any(c >= 0 and isinstance(table[c // 2], Angle) for c in node.core)
 
 
-def axes_of(matrix: NDArray[np.complex128]) -> int:
-    """Paulis that a one-qubit unitary commutes with, as bits X, Y, Z."""
-    a, b, c, d = matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1]
-    x = abs(a - d) < 1e-12 and abs(b - c) < 1e-12
-    y = abs(a - d) < 1e-12 and abs(b + c) < 1e-12
-    return X * int(x) + Y * int(y) + Z * int(abs(b) < 1e-12 and abs(c) < 1e-12)
+_GATES = [numeric_gate(name) for name in ("x", "z", "h", "s", "sdg", "sx", "sxdg")]
+_X_GATE, _Z_GATE = (np.array(gate).reshape(2, 2) for gate in _GATES[:2])
+_TURNS = [np.array(gate).reshape(2, 2) for gate in _GATES]
+_TURNS += [_X_GATE @ _TURNS[2], _Z_GATE @ _TURNS[2]]
+
+
+def _images(unitary: NDArray[np.complex128]) -> dict[int, tuple[int, int]]:
+    """Pauli -> the Pauli that a one-qubit unitary turns it into, and its sign; (0, 0) if none."""
+    found = {}
+    for axis, pauli in PAULIS.items():
+        image = unitary @ pauli @ unitary.conj().T
+        overlaps = {other: float(np.trace(image @ matrix).real) for other, matrix in PAULIS.items()}
+        found[axis] = next(
+            ((other, 1 if overlap > 0 else -1) for other, overlap in overlaps.items() if abs(overlap) > 2 - 1e-12),
+            (0, 0),
+        )
+    return found
+
+
+_TURN_OF = {(axis, *image): turn for turn in _TURNS[::-1] for axis, image in _images(turn).items()}
+"""(Pauli, Pauli that it becomes, sign) -> a unitary that does so."""
+
+_ROTATED = {X: (0, 0), Y: (0, 0), Z: (Z, 1)}
+"""The images under a Z rotation by any angle."""
+
+
+class Frames:
+    """What one-qubit parts make of the Pauli that the blocks of a stage are diagonal in.
+
+    Parts that turn the Pauli P into Q (H: Z into X; X: Z into -Z) leave blocks that are diagonal in Q behind them in
+    the stage: such a block commutes with the others once another part that does the same is undone behind it.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._images: dict[int, dict[int, tuple[int, int]]] = {}
+
+    def joint(self, stage: int, chain: Sequence[int], block: int) -> tuple[int, tuple[int, int] | None]:
+        """(Paulis that a stage keeps if a block joins it, 0 if it cannot; part that stays behind, and its inverse).
+
+        Args:
+            stage, block: Paulis that they are diagonal in, as bits X, Y, Z.
+            chain: parts between them.
+        """
+        if not chain:
+            return stage & block, None
+        images = {axis: self._through(axis, chain) for axis in (X, Y, Z) if axis & stage}
+        same = sum(axis for axis, image in images.items() if axis & block and image == (axis, 1))
+        if same:
+            return same, None
+        for axis, image in images.items():
+            if image[0] & block:
+                turn = _TURN_OF[axis, *image]
+                return axis, (self._parts.add(as_matrix(turn)), self._parts.add(as_matrix(turn.conj().T)))
+        return 0, None
+
+    def _through(self, axis: int, chain: Sequence[int]) -> tuple[int, int]:
+        """What a chain turns a Pauli into, and the sign; (0, 0) where one of its parts makes no Pauli of it."""
+        sign = 1
+        for number in chain:
+            images = self._images.get(number)
+            if images is None:
+                part = self._parts.table[number]
+                images = _ROTATED if isinstance(part, Angle) else _images(np.array(part).reshape(2, 2))
+                self._images[number] = images
+            axis, change = images[axis]
+            sign *= change
+            if axis == 0:
+                break
+        return axis, sign
 
 
 def merged(earlier: Node, later: Node, table: Sequence[Part]) -> Node:

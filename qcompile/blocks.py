@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import CircuitInstruction, Clbit, Parameter
 
-from qcompile.block_codes import CX, XC, Node, Part, Parts, append_cx, axes_of, is_numeric, merged
+from qcompile.block_codes import CX, XC, Frames, Node, Part, Parts, append_cx, is_numeric, merged
 from qcompile.block_kernels import block_unitaries, commuting_axes, prices, rotations
 from qcompile.lowering import Angle
 from qcompile.pulses import as_matrix
@@ -227,7 +227,7 @@ def _staged(width: int, written: Sequence[Node], parts: Parts) -> _Staged:
         if node.fence is None and alone[k] == 0 and is_numeric(node, parts.table):
             first, second = (parts.add(as_matrix(factor)) for factor in _factors(unitaries[k]))
             local[k] = Node(node.wires, (*node.front, 2 * first, 2 * second + 1))
-    matrices = parts.matrices()
+    frames = Frames(parts)
     wires = [_Wire() for _ in range(width)]
     nodes: list[Node] = []
     stages: list[tuple[int, ...]] = []
@@ -243,14 +243,16 @@ def _staged(width: int, written: Sequence[Node], parts: Parts) -> _Staged:
         codes = [*leading, *node.codes]
         front = codes[: len(codes) - len(node.core)]
         joined = []
+        behind: list[list[int]] = []  # what each wire still has to turn by
         for side, w in enumerate(node.wires):
-            axes = 0
-            if node.fence is None:
-                axes = wires[w].axes & int(own[k, side])
-                for code in front:
-                    if axes and code % 2 == side:
-                        axes &= axes_of(matrices[code // 2])
+            axes, turn = 0, None
+            if node.fence is None and wires[w].axes:
+                chain = [code // 2 for code in front if code % 2 == side]
+                axes, turn = frames.joint(wires[w].axes, chain, int(own[k, side]))
             joined.append(axes)
+            behind.append([] if turn is None else [turn[0]])
+            if turn is not None:
+                codes.append(2 * turn[1] + side)
         if node.fence is None and all(joined):
             partner = wires[node.wires[0]].blocks.get(node.wires[1])
             if partner is not None and wires[node.wires[1]].blocks.get(node.wires[0]) == partner:
@@ -258,7 +260,7 @@ def _staged(width: int, written: Sequence[Node], parts: Parts) -> _Staged:
                 grown.add(partner)
                 for side, w in enumerate(node.wires):
                     wires[w].axes = joined[side]
-                    wires[w].chain = []
+                    wires[w].chain = behind[side]
                 continue
         at = []
         for side, w in enumerate(node.wires):
@@ -271,15 +273,17 @@ def _staged(width: int, written: Sequence[Node], parts: Parts) -> _Staged:
                 wire.blocks = {}
             if node.fence is None:
                 wire.blocks[node.wires[1 - side]] = len(nodes)
-            wire.chain = []
+            wire.chain = behind[side]
             at.append(wire.stage)
+        if any(behind):
+            grown.add(len(nodes))
         nodes.append(Node(node.wires, tuple(codes), node.fence))
         source.append(k)
         stages.append(tuple(at))
     final = unitaries[source] if source else np.empty((0, 4, 4), np.complex128)
     if grown:
         numbers = sorted(grown)
-        final[numbers] = _unitaries([nodes[k] for k in numbers], matrices)
+        final[numbers] = _unitaries([nodes[k] for k in numbers], parts.matrices())
     numeric = np.array([is_numeric(node, parts.table) for node in nodes], np.bool_)
     is_block = np.array([node.fence is None for node in nodes], np.bool_)
     written_price = np.array([node.written for node in nodes], np.int64)

@@ -135,7 +135,7 @@ def test_a_written_swap_that_is_kept_costs_what_the_merged_block_costs() -> None
     assert view(_pair("swap"), relabel=False).price.tolist() == [3]
 
 
-@pytest.mark.parametrize("gate", ["rzz", "cp"])
+@pytest.mark.parametrize("gate", ["rzz", "cp", "cz", "rxx", "ryy"])
 def test_a_diagonal_layer_is_one_stage_behind_the_gates_in_front(gate: str) -> None:
     circuit = QuantumCircuit(4)
     circuit.h(range(4))
@@ -165,9 +165,9 @@ def test_cx_that_share_a_control_or_a_target_are_one_stage() -> None:
 def test_a_gate_that_does_not_commute_begins_a_new_stage_and_one_that_does_none() -> None:
     for name, expected in (("h", 1), ("rx", 1), ("rz", 0), ("s", 0)):
         circuit = QuantumCircuit(3)
-        circuit.cx(0, 1)
+        circuit.cz(0, 1)
         getattr(circuit, name)(*([0.3] if name[0] == "r" else []), 0)
-        circuit.cx(0, 2)
+        circuit.cz(0, 2)
         assert view(circuit).stages == ((0, 0), (expected, 0)), name
 
 
@@ -214,7 +214,7 @@ def test_blocks_of_one_stage_on_the_same_pair_merge() -> None:
 def test_blocks_that_merge_into_nothing_leave_no_node() -> None:
     circuit = QuantumCircuit(3)
     for a, b in ((0, 1), (0, 2), (0, 1), (1, 2), (1, 2)):
-        circuit.cx(a, b)
+        circuit.cz(a, b)
     blocks = view(circuit)
     assert [node.wires for node in blocks.nodes] == [(0, 2)]
     symbolic = QuantumCircuit(3)
@@ -223,6 +223,29 @@ def test_blocks_that_merge_into_nothing_leave_no_node() -> None:
         symbolic.cx(a, b)
         symbolic.rz(t, 0)
     assert [node.wires for node in view(symbolic).nodes] == [(0, 2)]
+
+
+def test_a_change_of_basis_between_blocks_leaves_them_in_one_stage() -> None:
+    """A CX onto a qubit, H, a CX from it: in the basis of the first one they are both diagonal in X."""
+    circuit = QuantumCircuit(3)
+    circuit.cx(0, 1)
+    circuit.h(1)
+    circuit.cx(1, 2)
+    lowered = lower(circuit)
+    blocks = read_blocks(lowered.circuit, lowered.slots)
+    assert blocks.stages == ((0, 0), (0, 0))
+    assert_same(lowered, blocks, written(blocks, [1, 0], slot_point(lowered)), slot_point(lowered))
+
+
+def test_a_flip_between_rotations_leaves_them_in_one_stage() -> None:
+    circuit = QuantumCircuit(3)
+    circuit.rzz(Parameter("a"), 0, 1)
+    circuit.x(0)
+    circuit.rzz(Parameter("b"), 0, 2)
+    lowered = lower(circuit)
+    blocks = read_blocks(lowered.circuit, lowered.slots)
+    assert blocks.stages == ((0, 0), (0, 0))
+    assert_same(lowered, blocks, written(blocks, [1, 0], slot_point(lowered)), slot_point(lowered))
 
 
 def test_a_symbolic_rotation_between_two_cx_is_no_number() -> None:

@@ -81,30 +81,13 @@ def commuting_axes(unitaries):  # type: ignore[no-untyped-def]  # pragma: no cov
 def prices(unitaries, swapped):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """[block] CX that each unitary needs, or with a SWAP behind it.
 
-    Source: Shende, Bullock, Markov, "Recognizing small-circuit structure in two-qubit operators" (2004): the spectrum of
-    gamma = U YY U^T YY with U in SU(4).
+    Source: Shende, Bullock, Markov, "Recognizing small-circuit structure in two-qubit operators" (2004): the spectrum
+    of gamma = U YY U^T YY with U in SU(4).
     """
     count = len(unitaries)
     out = np.zeros(count, np.int64)
-    u = np.empty((4, 4), np.complex128)
     for k in range(count):
-        for i in range(4):
-            source = i
-            if swapped and (i == 1 or i == 2):
-                source = 3 - i
-            for j in range(4):
-                u[i, j] = unitaries[k, source, j]
-        # U YY U^T YY, where YY is anti-diagonal (-1, 1, 1, -1)
-        sign = np.array([-1.0, 1.0, 1.0, -1.0])
-        gamma = np.zeros((4, 4), np.complex128)
-        for i in range(4):
-            for j in range(4):
-                total = 0j
-                for m in range(4):
-                    total += u[i, m] * sign[m] * u[3 - j, 3 - m]
-                gamma[i, j] = total * sign[j]
-        # in SU(4) up to a fourth root of one, so gamma up to its sign, which does not matter below
-        gamma /= np.sqrt(np.linalg.det(u))
+        gamma = _gamma(unitaries[k], swapped)
         trace = gamma[0, 0] + gamma[1, 1] + gamma[2, 2] + gamma[3, 3]
         local, single = 0.0, abs(trace)
         for i in range(4):
@@ -123,3 +106,41 @@ def prices(unitaries, swapped):  # type: ignore[no-untyped-def]  # pragma: no co
         else:
             out[k] = 3
     return out
+
+
+@numba.njit(cache=True, nogil=True)
+def rotations(unitaries):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """[block] whether each is one rotation about ZZ, up to one-qubit gates: gamma has two eigenvalues, conjugate."""
+    count = len(unitaries)
+    out = np.zeros(count, np.bool_)
+    for k in range(count):
+        gamma = _gamma(unitaries[k], False)
+        trace = gamma[0, 0] + gamma[1, 1] + gamma[2, 2] + gamma[3, 3]
+        worst = abs(trace.imag)
+        for i in range(4):
+            for j in range(4):
+                both = gamma[i, j] + gamma[j, i].conjugate()
+                worst = max(worst, abs(both - (trace.real / 2 if i == j else 0)))
+        out[k] = worst < _LOOSE
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _gamma(unitary, swapped):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """U YY U^T YY of the unitary in SU(4), with a SWAP behind it or not; up to the sign."""
+    u = np.empty((4, 4), np.complex128)
+    for i in range(4):
+        source = i
+        if swapped and 0 < i < 3:
+            source = 3 - i
+        for j in range(4):
+            u[i, j] = unitary[source, j]
+    sign = np.array([-1.0, 1.0, 1.0, -1.0])  # YY is anti-diagonal
+    gamma = np.zeros((4, 4), np.complex128)
+    for i in range(4):
+        for j in range(4):
+            total = 0j
+            for m in range(4):
+                total += u[i, m] * sign[m] * u[3 - j, 3 - m]
+            gamma[i, j] = total * sign[j]
+    return gamma / np.sqrt(np.linalg.det(u))  # SU(4) but for a fourth root of one, so gamma but for the sign

@@ -20,7 +20,8 @@ _LOOSE = 1e-9
 
 def on_side(matrix: Unitary, side: int) -> Unitary:
     """[4, 4] of a one-qubit unitary on one wire; wire 0 is the less significant bit."""
-    return np.kron(np.eye(2), matrix) if side == 0 else np.kron(matrix, np.eye(2))
+    pair = np.kron(np.eye(2), matrix) if side == 0 else np.kron(matrix, np.eye(2))
+    return np.asarray(pair, np.complex128)
 
 
 def block_unitary(codes: Sequence[int], matrices: Sequence[Unitary]) -> Unitary:

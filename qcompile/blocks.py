@@ -11,44 +11,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import CircuitInstruction, Parameter
+from qiskit.circuit import CircuitInstruction, Clbit, Parameter
 
-from qcompile.block_kernels import Z, block_unitaries, commuting_axes, prices
+from qcompile.block_codes import CX, XC, Node, Part, Parts, append_cx, axes_of, is_numeric, merged
+from qcompile.block_kernels import block_unitaries, commuting_axes, prices, rotations
 from qcompile.lowering import Angle
-from qcompile.pulses import Matrix, as_matrix, gate_parts, rz_matrix
-
-Part: TypeAlias = Matrix | Angle
-"""A one-qubit unitary, row by row, or a rotation about Z by a symbolic angle."""
-
-CX, XC = -1, -2
-"""Codes of a CX inside a block: control on its first wire, or on its second."""
+from qcompile.pulses import as_matrix
 
 _FENCES = ("measure", "reset", "delay", "barrier")
-
-
-class Node(NamedTuple):
-    """A two-qubit block, or a fence (measurement, reset, delay, barrier).
-
-    Attributes:
-        wires: two of a block; any number of a fence.
-        codes: in time order: CX or XC, or part * len(wires) + side for a one-qubit part on wires[side]. Those of a
-            fence, and of a block before its first CX, come from the chains in front of it.
-        fence: the instruction; None for a block.
-    """
-
-    wires: tuple[int, ...]
-    codes: tuple[int, ...]
-    fence: CircuitInstruction | None = None
-
-    @property
-    def written(self) -> int:
-        """CX that it holds as written."""
-        return sum(code < 0 for code in self.codes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,48 +67,31 @@ class BlockCircuit:
         return sums
 
     @cached_property
+    def mergeable(self) -> NDArray[np.bool_]:
+        """[node] whether what stands in front of a block is a number too: neighbours take three CX at most."""
+        found = self.numeric.copy()
+        for k, (node, at) in enumerate(zip(self.nodes, self.stages)):
+            openings = [part for place in zip(node.wires, at) for part in self.openings.get(place, ())]
+            if any(isinstance(self.parts[part], Angle) for part in (*openings, *(code // 2 for code in node.front))):
+                found[k] = False
+        return found
+
+    @cached_property
     def two_qubit_price(self) -> int:
         """CX that all blocks need where no SWAP is needed."""
         return int(self.price.sum())
 
     @cached_property
+    def rotation(self) -> NDArray[np.bool_]:
+        """[node] whether it is a number, and one rotation about ZZ up to one-qubit gates."""
+        found = self.numeric & (self.price == 2)
+        found[found] = rotations(self.unitaries[found])
+        return found
+
+    @cached_property
     def one_qubit_only(self) -> bool:
         """Whether there is nothing to route."""
         return all(node.fence is not None for node in self.nodes)
-
-
-class _Parts:
-    """Distinct one-qubit parts, numbered in the order of their first use."""
-
-    def __init__(self, slots: Mapping[Parameter, int]) -> None:
-        self.slots = slots
-        self.table: list[Part] = []
-        self._number: dict[Part, int] = {}
-        self._gates: dict[Any, tuple[int, ...]] = {}
-
-    def add(self, part: Part) -> int:
-        """Number of a part."""
-        number = self._number.get(part)
-        if number is None:
-            self._number[part] = number = len(self.table)
-            self.table.append(part)
-        return number
-
-    def of_gate(self, name: str, params: Sequence[Any]) -> tuple[int, ...]:
-        """Parts that a one-qubit gate of the lowered basis consists of, first one first."""
-        key = (name, *params)
-        found = self._gates.get(key)
-        if found is None:
-            found = tuple(self.add(part) for part in gate_parts(name, params, self.slots))
-            self._gates[key] = found
-        return found
-
-    def matrices(self) -> NDArray[np.complex128]:
-        """[part, 2, 2]; symbolic rotations at a generic point, the same in every process."""
-        slots = max([s for p in self.table if isinstance(p, Angle) for s, _ in p.terms], default=-1) + 1
-        point = np.random.default_rng(20_220).uniform(0.3, 6.0, (1, slots))
-        known = [rz_matrix(part.values(point)[0]) if isinstance(part, Angle) else part for part in self.table]
-        return np.array(known or [rz_matrix(0.0)], np.complex128).reshape(-1, 2, 2)
 
 
 def read_blocks(circuit: QuantumCircuit, slots: Mapping[Parameter, int], *, relabel: bool = True) -> BlockCircuit:
@@ -144,7 +102,7 @@ def read_blocks(circuit: QuantumCircuit, slots: Mapping[Parameter, int], *, rela
         slots: placeholder parameter -> slot number.
         relabel: a written SWAP exchanges the names of its wires; otherwise it is a block of three CX.
     """
-    parts = _Parts(slots)
+    parts = Parts(slots)
     nodes, trailing, output_wire = _collect(circuit, parts, relabel)
     staged = _staged(circuit.num_qubits, nodes, parts)
     while any(staged.numeric & (staged.price == 0)):  # blocks that became nothing when they merged
@@ -167,7 +125,7 @@ def read_blocks(circuit: QuantumCircuit, slots: Mapping[Parameter, int], *, rela
 
 
 def _collect(
-    circuit: QuantumCircuit, parts: _Parts, relabel: bool
+    circuit: QuantumCircuit, parts: Parts, relabel: bool
 ) -> tuple[list[Node], list[list[int]], tuple[int, ...]]:
     """(nodes in program order, chains behind the last node of each wire, wire that each virtual qubit ends on)."""
     wire_of = {qubit: i for i, qubit in enumerate(circuit.qubits)}
@@ -176,6 +134,7 @@ def _collect(
     wires: list[tuple[int, ...]] = []
     codes: list[list[int]] = []
     fences: list[CircuitInstruction | None] = []
+    writer: dict[Clbit, int] = {}  # wire that a classical bit was written from
     for instruction in circuit.data:
         name, qubits = instruction.name, instruction.qubits
         if len(qubits) == 1 and name not in _FENCES:
@@ -186,6 +145,10 @@ def _collect(
             wire_of[qubits[0]], wire_of[qubits[1]] = at[1], at[0]
             continue
         if name not in ("cx", "swap"):
+            for clbit in instruction.clbits:
+                if (before := writer.get(clbit, at[0])) != at[0]:
+                    at = (*at, before)
+                writer[clbit] = at[0]
             fences.append(instruction)
             wires.append(at)
             codes.append([len(at) * part + side for side, w in enumerate(at) for part in chains[w]])
@@ -206,52 +169,18 @@ def _collect(
         codes[k] += [2 * part + 1 - side for part in chains[b]]
         chains[a], chains[b] = [], []
         for control in (side,) if name == "cx" else (side, 1 - side, side):
-            _append_cx(codes[k], CX if control == 0 else XC, parts.table)
+            append_cx(codes[k], CX if control == 0 else XC, parts.table)
     nodes = [Node(w, tuple(c), f) for w, c, f in zip(wires, codes, fences)]
     return nodes, chains, tuple(wire_of[q] for q in circuit.qubits)
 
 
-def _append_cx(codes: list[int], code: int, table: Sequence[Part]) -> None:
-    """Adds a CX to a block; one that undoes an earlier CX, with only what commutes in between, cancels it."""
-    control = 0 if code == CX else 1
-    for i in range(len(codes) - 1, -1, -1):
-        if codes[i] < 0:
-            if codes[i] == code:
-                del codes[i]
-                return
-            break
-        part, side = divmod(codes[i], 2)
-        if not _commutes(table[part], side == control):
-            break
-    codes.append(code)
-
-
-def _commutes(part: Part, on_control: bool) -> bool:
-    """Whether a one-qubit part passes a CX on its control (if diagonal) or on its target (if like a rotation of X)."""
-    if isinstance(part, Angle):
-        return on_control
-    if on_control:
-        return abs(part[2]) < 1e-12
-    return abs(part[0] - part[3]) < 1e-12 and abs(part[1] - part[2]) < 1e-12
-
-
-def _core(node: Node) -> int:
-    """Index of the first CX of a block's codes."""
-    return next((i for i, code in enumerate(node.codes) if code < 0), len(node.codes))
-
-
 def _unitaries(nodes: Sequence[Node], matrices: NDArray[np.complex128]) -> NDArray[np.complex128]:
     """[node, 4, 4] of what stands from the first CX on."""
-    cores = [node.codes[_core(node) :] if node.fence is None else () for node in nodes]
+    cores = [node.core if node.fence is None else () for node in nodes]
     offsets = np.zeros(len(nodes) + 1, np.int64)
     np.cumsum([len(c) for c in cores], out=offsets[1:])
     flat = np.array([code for core in cores for code in core], np.int64)
     return np.asarray(block_unitaries(offsets, flat, matrices), np.complex128)
-
-
-def _is_numeric(node: Node, table: Sequence[Part]) -> bool:
-    core = node.codes[_core(node) :]
-    return node.fence is None and not any(c >= 0 and isinstance(table[c // 2], Angle) for c in core)
 
 
 def _factors(unitary: NDArray[np.complex128]) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
@@ -286,21 +215,21 @@ class _Staged(NamedTuple):
     chains: list[list[int]]  # behind the last node of each wire
 
 
-def _staged(width: int, written: Sequence[Node], parts: _Parts) -> _Staged:
+def _staged(width: int, written: Sequence[Node], parts: Parts) -> _Staged:
     """Stages of every wire; blocks of one stage on the same pair merge, those without interaction become parts."""
     unitaries = _unitaries(written, parts.matrices())
     alone = prices(unitaries, False)
     own = commuting_axes(unitaries)
     local: dict[int, Node] = {}
     for k, node in enumerate(written):
-        if node.fence is None and alone[k] == 0 and _is_numeric(node, parts.table):
+        if node.fence is None and alone[k] == 0 and is_numeric(node, parts.table):
             first, second = (parts.add(as_matrix(factor)) for factor in _factors(unitaries[k]))
-            local[k] = Node(node.wires, (*node.codes[: _core(node)], 2 * first, 2 * second + 1))
+            local[k] = Node(node.wires, (*node.front, 2 * first, 2 * second + 1))
     matrices = parts.matrices()
     wires = [_Wire() for _ in range(width)]
     nodes: list[Node] = []
     stages: list[tuple[int, ...]] = []
-    merged: set[int] = set()
+    grown: set[int] = set()
     source: list[int] = []  # written node that a node comes from
     for k, node in enumerate(written):
         if k in local:
@@ -310,21 +239,21 @@ def _staged(width: int, written: Sequence[Node], parts: _Parts) -> _Staged:
         count = len(node.wires)
         leading = [part * count + side for side, w in enumerate(node.wires) for part in wires[w].chain]
         codes = [*leading, *node.codes]
-        core = len(codes) - len(node.codes) + _core(node)
+        front = codes[: len(codes) - len(node.core)]
         joined = []
         for side, w in enumerate(node.wires):
             axes = 0
             if node.fence is None:
                 axes = wires[w].axes & int(own[k, side])
-                for code in codes[:core]:
+                for code in front:
                     if axes and code % 2 == side:
-                        axes &= _axes_of(matrices[code // 2])
+                        axes &= axes_of(matrices[code // 2])
             joined.append(axes)
         if node.fence is None and all(joined):
             partner = wires[node.wires[0]].blocks.get(node.wires[1])
             if partner is not None and wires[node.wires[1]].blocks.get(node.wires[0]) == partner:
-                nodes[partner] = _joined(nodes[partner], Node(node.wires, tuple(codes)), parts.table)
-                merged.add(partner)
+                nodes[partner] = merged(nodes[partner], Node(node.wires, tuple(codes)), parts.table)
+                grown.add(partner)
                 for side, w in enumerate(node.wires):
                     wires[w].axes = joined[side]
                     wires[w].chain = []
@@ -346,10 +275,10 @@ def _staged(width: int, written: Sequence[Node], parts: _Parts) -> _Staged:
         source.append(k)
         stages.append(tuple(at))
     final = unitaries[source] if source else np.empty((0, 4, 4), np.complex128)
-    if merged:
-        numbers = sorted(merged)
+    if grown:
+        numbers = sorted(grown)
         final[numbers] = _unitaries([nodes[k] for k in numbers], matrices)
-    numeric = np.array([_is_numeric(node, parts.table) for node in nodes], np.bool_)
+    numeric = np.array([is_numeric(node, parts.table) for node in nodes], np.bool_)
     is_block = np.array([node.fence is None for node in nodes], np.bool_)
     written_price = np.array([node.written for node in nodes], np.int64)
     price = np.where(numeric, prices(final, False), written_price)
@@ -370,31 +299,10 @@ def _opened(staged: _Staged) -> tuple[list[Node], dict[tuple[int, int], tuple[in
         if len(numbers) == 1:
             continue
         node = nodes[numbers[0]]
-        side, core = node.wires.index(place[0]), _core(node)
-        parts = tuple(code // 2 for code in node.codes[:core] if code % 2 == side)
+        side = node.wires.index(place[0])
+        parts = tuple(code // 2 for code in node.front if code % 2 == side)
         if parts:
             openings[place] = parts
-            nodes[numbers[0]] = node._replace(
-                codes=(*(code for code in node.codes[:core] if code % 2 != side), *node.codes[core:])
-            )
+            rest = (code for code in node.front if code % 2 != side)
+            nodes[numbers[0]] = node._replace(codes=(*rest, *node.core))
     return nodes, openings
-
-
-def _axes_of(matrix: NDArray[np.complex128]) -> int:
-    """Paulis that a one-qubit unitary commutes with: bit 0 X, bit 1 Y, bit 2 Z."""
-    a, b, c, d = matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1]
-    x = abs(a - d) < 1e-12 and abs(b - c) < 1e-12
-    y = abs(a - d) < 1e-12 and abs(b + c) < 1e-12
-    return int(x) + 2 * int(y) + Z * int(abs(b) < 1e-12 and abs(c) < 1e-12)
-
-
-def _joined(earlier: Node, later: Node, table: Sequence[Part]) -> Node:
-    """Two blocks on the same pair as one."""
-    codes = list(earlier.codes)
-    same = earlier.wires == later.wires
-    for code in later.codes:
-        if code < 0:
-            _append_cx(codes, code if same else CX + XC - code, table)
-        else:
-            codes.append(code if same else code ^ 1)
-    return Node(earlier.wires, tuple(codes))

@@ -19,13 +19,13 @@ from qcompile.fidelity.program import NativeStep
 from qcompile.layout import Layout
 from qcompile.placement.subgraph import cheapest, live_couplings
 from qcompile.routing.arrays import Blocks, Chip, block_arrays, chip_arrays
-from qcompile.routing.beam import View
 from qcompile.routing.kernels import route
 from qcompile.routing.prefix import route_nearly_fitting
 from qcompile.routing.search import search
+from qcompile.routing.view import View
 from qcompile.schedule import Held, delay_seconds, find_windows, start_times
 from qcompile.synthesis import FinalMeasurement, NativeOperation, synthesize
-from qcompile.units import SWAP, Templates, Unit, read_units
+from qcompile.units import SWAP, Templates, Unit, fence_of, read_units
 
 SUCCESS_WEIGHT = 0.5
 """Of log success probability beside log state fidelity. Fidelity alone is ruled by waiting on wide circuits: it takes
@@ -44,9 +44,11 @@ class Variant:
 
     Args:
         measured: virtual qubits that are read at the end.
+        rotating: the chip has RZZ gates.
     """
 
-    def __init__(self, circuit: BlockCircuit, measured: Sequence[int]) -> None:
+    def __init__(self, circuit: BlockCircuit, measured: Sequence[int], *, rotating: bool) -> None:
+        self._rotating = rotating
         self.circuit = circuit
         self.templates = Templates(circuit)
         self._read = [circuit.output_wire[v] for v in measured]
@@ -54,12 +56,12 @@ class Variant:
     @cached_property
     def forward(self) -> Blocks:
         """The blocks in time order."""
-        return block_arrays(self.circuit, self._read)
+        return block_arrays(self.circuit, self._read, rotating=self._rotating)
 
     @cached_property
     def backward(self) -> Blocks:
         """The blocks run backwards."""
-        return block_arrays(self.circuit, self._read, backward=True)
+        return block_arrays(self.circuit, self._read, backward=True, rotating=self._rotating)
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,11 @@ class Plan:
         """Couplers in use, and every qubit that is touched or holds a virtual qubit."""
         graph: nx.Graph[int] = nx.Graph()
         graph.add_nodes_from(self.layout)
-        for _, qubits in self.units:
-            if len(qubits) == 2:
-                graph.add_edge(*qubits)
+        for unit in self.units:
+            if fence_of(self.variant.circuit, unit) is None:
+                graph.add_edge(*unit.qubits)
+            else:
+                graph.add_nodes_from(unit.qubits)
         return graph
 
     def on(self, where: Mapping[int, int]) -> Plan:
@@ -276,21 +280,32 @@ def embedded(problem: Problem, variant: Variant, count: int, seed: int) -> list[
 
 
 def nearly_fitting(problem: Problem, variant: Variant, seed: int, limit: int) -> Plan | None:
-    """The plan of a circuit that fits the couplers but for a few SWAPs, `limit` at most; None if it is not of that kind."""
+    """The plan of a circuit that fits the couplers but for a few SWAPs, `limit` at most; None if it is another kind."""
     circuit = variant.circuit
-    if any(node.fence is not None for node in circuit.nodes) or circuit.one_qubit_only:
+    if circuit.one_qubit_only or limit < 0:
         return None
     qubits, chip = live_couplings(problem.device)
-    wires, stages = np.array([node.wires for node in circuit.nodes]).T, np.array(circuit.stages).T
-    view = View(circuit.num_qubits, wires[0].copy(), wires[1].copy(), stages[0].copy(), stages[1].copy())
-    found = route_nearly_fitting(view, chip, seed=seed, limit=limit)
+    found = route_nearly_fitting(_view(circuit), chip, seed=seed, limit=limit)
     if found is None:
         return None
-    items = found.items.copy()
-    items[:, 1:] = qubits[items[:, 1:]]
-    layout = tuple(qubits[found.layout].tolist())
-    units, ends = read_units(circuit, items, layout)
+    found = found.on(qubits)
+    layout = tuple(found.layout.tolist())
+    units, ends = read_units(circuit, found.items, layout)
     return Plan(variant, tuple(units), layout, tuple(ends), _swaps(units))
+
+
+def _view(circuit: BlockCircuit) -> View:
+    pairs = np.array([n.wires if n.fence is None else (-1, -1) for n in circuit.nodes], np.int64)
+    stages = np.array([s if n.fence is None else (0, 0) for n, s in zip(circuit.nodes, circuit.stages)], np.int64)
+    rows = [
+        (k, w, s)
+        for k, (node, at) in enumerate(zip(circuit.nodes, circuit.stages))
+        if node.fence is not None
+        for w, s in zip(node.wires, at)
+    ]
+    fences = np.array(rows, np.int64).reshape(-1, 3)
+    columns = [np.ascontiguousarray(c) for c in (*pairs.T, *stages.T, *fences.T)]
+    return View(circuit.num_qubits, *columns)
 
 
 def _swaps(units: Sequence[Unit]) -> int:
@@ -303,10 +318,10 @@ def relocations(problem: Problem, best: Candidate, seed: int, count: int) -> lis
     nodes = sorted(plan.couplings)
     column = {p: i for i, p in enumerate(nodes)}
     loads = np.zeros((len(nodes), len(nodes)))
-    for entries, qubits in plan.units:
-        if len(qubits) == 2:
-            a, b = column[qubits[0]], column[qubits[1]]
-            loads[a, b] += sum(code < 0 for code in plan.variant.templates.codes(entries))
+    for unit in plan.units:
+        if fence_of(plan.variant.circuit, unit) is None:
+            a, b = column[unit.qubits[0]], column[unit.qubits[1]]
+            loads[a, b] += sum(code < 0 for code in plan.variant.templates.codes(unit.entries))
     loads += loads.T
     vertices = np.zeros((len(nodes), problem.device.num_qubits))
     for p, waiting in _waits(best.steps).items():

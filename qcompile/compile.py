@@ -48,7 +48,7 @@ from qcompile.lowering import lower
 from qcompile.native import native_steps
 from qcompile.regions import alternatives
 from qcompile.schedule import with_delays_in_seconds
-from qcompile.synthesis import check_native_gates, dropped_frames, to_circuit
+from qcompile.synthesis import check_native_gates, dropped_frames, rotating_share, to_circuit
 from qcompile.units import SWAP
 from qcompile.values import Values, checked_seed, parameter_draws
 from qcompile.verify import assert_executable
@@ -57,9 +57,13 @@ ROUNDS = {"fast": 1, "normal": 2, "best": 4}
 """Rounds of candidates by effort."""
 
 _WORK = (800_000, 6_000_000, 60_000_000, 200_000_000)  # of the router, by round: 5 ns each
+_LINE_ORDERS = 6  # tries of `regions.alternatives`
+_ROTATING = 0.7  # share of the couplers with a good RZZ from which routing counts on it
 _FIRST_LOOK = 0.15  # share of the work for each of several variants
 _ESTIMATED = (1, 4, 12, 24)  # plans that are synthesized and estimated, by round
 _MOVED = (0, 4, 12, 24)  # other places of the best one that are estimated, by round
+_FITTED = (0, 2)  # rounds that also look for a layout that nearly fits; the first one only where it may be
+_WIDE, _DEEP = 24, 6  # qubits, and blocks a qubit
 _EMBEDDED = 3  # layouts without SWAPs that are tried
 
 
@@ -101,7 +105,7 @@ def compile(
     draws = parameter_draws(lowered.parameters, values, seed, original.name)
     body, final = without_final_measurements(lowered.circuit)
     measured = tuple(v for v, _ in final) or tuple(range(body.num_qubits))
-    variants = _variants(body, lowered.slots, measured)
+    variants = _variants(body, lowered.slots, measured, device)
     problem = Problem(variants, lowered.slot_values(draws), device, measured, tuple(final))
     best = best_of(_candidates(problem, seed, ROUNDS[effort]))
 
@@ -127,13 +131,22 @@ def _estimate(compiled: QuantumCircuit, best: Candidate, steps: Sequence[NativeS
     return complete(compiled, best.problem.device, native, places, swaps=best.plan.swaps)
 
 
-def _variants(body: QuantumCircuit, slots: dict[Parameter, int], measured: tuple[int, ...]) -> tuple[Variant, ...]:
-    """The circuit as it is written, and rewritten with fewer CX where that saves many."""
-    found = [Variant(read_blocks(body, slots), measured)]
-    for rewriting in alternatives(body):
+def _variants(
+    body: QuantumCircuit, slots: dict[Parameter, int], measured: tuple[int, ...], device: Device
+) -> tuple[Variant, ...]:
+    """The circuit as it is written, and rewritten with fewer CX where that saves many.
+
+    A circuit of two-qubit gates alone is routed as it is written: it has no angles that anything could depend on, and
+    who compiles it wants to see its routing.
+    """
+    rotating = rotating_share(device) >= _ROTATING
+    found = [Variant(read_blocks(body, slots), measured, rotating=rotating)]
+    if all(len(instruction.qubits) > 1 for instruction in body.data):
+        return tuple(found)
+    for rewriting in alternatives(body, _LINE_ORDERS):
         blocks = read_blocks(rewriting.circuit, slots)
         ends = tuple(blocks.output_wire[w] for w in rewriting.ends)
-        found.append(Variant(replace(blocks, output_wire=ends), measured))
+        found.append(Variant(replace(blocks, output_wire=ends), measured, rotating=rotating))
     return tuple(found)
 
 
@@ -145,14 +158,22 @@ def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
     for number in range(rounds):
         pool = _searched(problem, given, _WORK[number], 1000 * seed + 10 * number)
         found += [candidate(problem, planned(problem, trial)) for trial in pool[: _ESTIMATED[number]]]
-        if number == 0:
-            plans = [nearly_fitting(problem, variant, seed, limit=10**6) for variant in problem.variants]
+        if number in (_FITTED if _may_nearly_fit(problem) else _FITTED[1:]):
+            fewest = min(c.plan.swaps for c in found)
+            plans = [nearly_fitting(problem, variant, seed, fewest - 1) for variant in problem.variants]
             found += [candidate(problem, plan) for plan in plans if plan is not None]
         if _MOVED[number]:
             moved = relocations(problem, best_of(found), seed + number, _MOVED[number])
             found += [candidate(problem, plan) for plan in moved]
         given = [[tuple(t.layout.tolist()) for t in pool if t.variant is v][:4] for v in problem.variants]
     return found
+
+
+def _may_nearly_fit(problem: Problem) -> bool:
+    """Whether a circuit is deep or wide enough for the router of nearly fitting ones to pay at once."""
+    circuit = problem.variants[0].circuit
+    blocks = sum(node.fence is None for node in circuit.nodes)
+    return circuit.num_qubits >= _WIDE or blocks >= _DEEP * circuit.num_qubits
 
 
 def _searched(problem: Problem, given: list[list[tuple[int, ...]]], work: int, seed: int) -> list[Trial]:
@@ -172,7 +193,7 @@ def _searched(problem: Problem, given: list[list[tuple[int, ...]]], work: int, s
 
 def _moves(plan: Plan) -> dict[int, int]:
     """Physical qubit -> where what was on it at the start is at the end; spare qubits that SWAPs moved included."""
-    content = {}
+    content: dict[int, int] = {}
     for entries, qubits in plan.units:
         for _ in range(entries.count(SWAP) % 2):
             a, b = qubits

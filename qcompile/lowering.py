@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import CircuitInstruction, Parameter, ParameterExpression
 from qiskit.exceptions import QiskitError
+
 from qcompile.circuit import written_out
 from qcompile.errors import CircuitError
 from qcompile.unrolling import unrolled
@@ -60,7 +61,8 @@ class Lowered:
     """A circuit in the compiler's own basis.
 
     Attributes:
-        circuit: one-qubit gates, cx, swap, measure, reset, delay, barrier; no global phase; symbolic angles are `slots`.
+        circuit: one-qubit gates, cx, swap, measure, reset, delay, barrier; no global phase; symbolic angles are
+            `slots`.
         slots: placeholder parameter -> its number.
         expressions: expressions[i]: what slot i stands for, in the user's parameters.
         parameters: the user's parameters, in the order of `circuit.parameters` of the original.

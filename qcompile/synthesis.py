@@ -19,6 +19,7 @@ from qiskit.circuit.library import (
     PhaseGate,
     RGate,
     RZGate,
+    RZZGate,
     SXGate,
     U1Gate,
     U2Gate,
@@ -28,7 +29,7 @@ from qiskit.circuit.library import (
 )
 from qiskit.synthesis import TwoQubitBasisDecomposer
 
-from qcompile.blocks import CX
+from qcompile.block_codes import CX
 from qcompile.channels import average_fidelity, gate_noise
 from qcompile.device import ENTANGLING, Device, GateKey
 from qcompile.errors import CalibrationError
@@ -36,7 +37,7 @@ from qcompile.ideal import standard_gates
 from qcompile.lowering import Angle, Lowered
 from qcompile.native_form import checked_form
 from qcompile.pulses import H, Matrix, Wires, as_matrix
-from qcompile.units import Templates, Unit, is_fence
+from qcompile.units import RZZ, Templates, Unit, fence_of
 
 _Pair = tuple[Matrix | None, Matrix | None]
 
@@ -86,6 +87,7 @@ class _Synthesizer:
     def __init__(self, device: Device) -> None:
         self.device = device
         self.wires = Wires(checked_form(device))
+        self.rotates = "rzz" in device.native_gates.fractional
         self.out: list[NativeOperation] = []
 
     def run(
@@ -96,20 +98,27 @@ class _Synthesizer:
         final: Sequence[FinalMeasurement],
     ) -> list[NativeOperation]:
         circuit, parts, add = templates.circuit, templates.parts, self.wires.add
-        for entries, qubits in units:
-            if is_fence(circuit, entries[0]):
-                node = circuit.nodes[entries[0] // 8]
-                for code in node.codes:
+        for unit in units:
+            entries, qubits = unit
+            fence = fence_of(circuit, unit)
+            if fence is not None:
+                for code in circuit.nodes[entries[0] // 8].codes:
                     part, side = divmod(code, len(qubits))
                     add(qubits[side], parts[part])
-                self._fence(node.fence, qubits)
+                self._fence(fence, qubits[: len(fence.qubits)])
                 continue
             first, second = qubits
-            for code in templates.codes(entries):
+            turn = rotating_gate(self.device, first, second) if self.rotates else None
+            rotation = None if turn is None else templates.rotation(entries)
+            for code in templates.codes(entries) if rotation is None else rotation.codes:
                 if code >= 0:
                     add(second if code & 1 else first, parts[code >> 1])
                 elif code == CX:
                     self._cx(first, second)
+                elif code == RZZ and turn is not None and rotation is not None:
+                    for q in qubits:
+                        self._flush(q, diagonal=True)
+                    self.out.append(NativeOperation(*turn, (Angle(rotation.angle),)))
                 else:
                     self._cx(second, first)
         for wire, chain in enumerate(circuit.trailing):
@@ -170,6 +179,29 @@ def native_cx(device: Device, control: int, target: int) -> _NativeCX:
     """The cheapest native gate for a CX, with what stands around it."""
     name, pair = cheapest_native(device, control, target)
     return _NativeCX(name, pair, *_cx_from(name, pair == (control, target)), _DIAGONAL.get(name, (False, False)))
+
+
+@lru_cache(maxsize=65536)
+def rotating_gate(device: Device, first: int, second: int) -> GateKey | None:
+    """The live, calibrated RZZ of a coupler, where it loses less than two CX; None elsewhere."""
+    offers = []
+    for pair in ((first, second), (second, first)):
+        gate = device.gates.get(("rzz", pair))
+        if gate is not None and gate.error is not None and device.is_live("rzz", pair):
+            offers.append((1 - average_fidelity(gate_noise(device, "rzz", pair)[0]), pair))
+    cx = cheapest_native(device, first, second)
+    if not offers or min(offers)[0] >= 2 * (1 - average_fidelity(gate_noise(device, *cx)[0])):
+        return None
+    return "rzz", min(offers)[1]
+
+
+@lru_cache(maxsize=64)
+def rotating_share(device: Device) -> float:
+    """Share of the live couplers that have a good RZZ."""
+    edges = sorted(device.graph.edges)
+    if not edges or "rzz" not in device.native_gates.fractional:
+        return 0.0
+    return sum(rotating_gate(device, a, b) is not None for a, b in edges) / len(edges)
 
 
 _DIAGONAL = {"cz": (True, True), "cx": (True, False), "cy": (True, False), "ch": (True, False)}
@@ -238,7 +270,8 @@ def _pair(side: list[NDArray[np.complex128] | None]) -> _Pair:
 
 
 _NATIVE_TO_GATE: dict[str, Any] = {
-    "rz": RZGate, "sx": SXGate, "x": XGate, "r": RGate, "u": UGate, "p": PhaseGate,
+    "rz": RZGate,
+    "rzz": RZZGate, "sx": SXGate, "x": XGate, "r": RGate, "u": UGate, "p": PhaseGate,
     "u1": U1Gate, "u2": U2Gate, "u3": U3Gate,
 }  # fmt: skip
 

@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit.circuit import CircuitInstruction
 from qiskit.circuit.library import CXGate
-from qiskit.synthesis import TwoQubitBasisDecomposer
+from qiskit.synthesis import TwoQubitBasisDecomposer, TwoQubitWeylDecomposition
 
-from qcompile.block_kernels import block_unitaries, prices
-from qcompile.blocks import CX, XC, BlockCircuit, Part
+from qcompile.block_codes import CX, XC, Part
+from qcompile.block_kernels import block_unitaries, prices, rotations
+from qcompile.blocks import BlockCircuit
 from qcompile.lowering import Angle
 from qcompile.pulses import Matrix, as_matrix
 
@@ -25,6 +27,12 @@ SWAP = -1
 
 TURNED, OPENS = 1, 2
 """Bits of an entry."""
+
+RZZ = -3
+"""Code of the rotation in a `Rotation`."""
+
+_H = np.array([[1, 1], [1, -1]], np.complex128) / np.sqrt(2)
+_X_H = (np.array([[0, 1], [1, 0]]) @ _H, _H)
 
 _ONE: Matrix = (1 + 0j, 0j, 0j, 1 + 0j)
 
@@ -79,8 +87,8 @@ def read_units(circuit: BlockCircuit, items: NDArray[np.int64], layout: Sequence
     for node, qubits in reversed(kept):
         u = last.get(qubits[0], -1)
         joins = (node == SWAP or circuit.nodes[node].fence is None) and u >= 0 and u == last.get(qubits[1])
-        if joins and is_fence(circuit, entries[u][0]):
-            joins = False
+        if joins and entries[u][0] != SWAP:
+            joins = circuit.nodes[entries[u][0] // 8].fence is None
         if not joins:
             u = len(entries)
             entries.append([])
@@ -101,9 +109,16 @@ def read_units(circuit: BlockCircuit, items: NDArray[np.int64], layout: Sequence
     return [Unit(tuple(e), q) for e, q in zip(entries, places)], ends
 
 
-def is_fence(circuit: BlockCircuit, entry: int) -> bool:
-    """Whether an entry of a unit is a measurement, reset, delay or barrier."""
-    return entry != SWAP and circuit.nodes[entry // 8].fence is not None
+def fence_of(circuit: BlockCircuit, unit: Unit) -> CircuitInstruction | None:
+    """The measurement, reset, delay or barrier that a unit is; None of blocks and SWAPs."""
+    return None if unit.entries[0] == SWAP else circuit.nodes[unit.entries[0] // 8].fence
+
+
+class Rotation(NamedTuple):
+    """A unit as one RZZ: codes with RZZ in them, and its angle, 0 to pi/2 rad."""
+
+    codes: tuple[int, ...]
+    angle: float
 
 
 class Templates:
@@ -117,6 +132,31 @@ class Templates:
         self.circuit = circuit
         self.parts: list[Part] = list(circuit.parts)
         self._known: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._rotations: dict[tuple[int, ...], Rotation | None] = {}
+
+    def rotation(self, entries: tuple[int, ...]) -> Rotation | None:
+        """The unit as one RZZ, for chips that have it; None where it is more, less, or symbolic."""
+        if entries not in self._rotations:
+            self._rotations[entries] = self._rotation(self.codes(entries))
+        return self._rotations[entries]
+
+    def _rotation(self, codes: tuple[int, ...]) -> Rotation | None:
+        core, unitary = self._unitary(list(codes))
+        if unitary is None or sum(code < 0 for code in codes) != 2 or not rotations(unitary[None])[0]:
+            return None
+        weyl = TwoQubitWeylDecomposition(unitary)
+        # exp(i a XX) = (H H) RZZ(-2a) (H H), and X on one qubit turns the angle into 0 .. pi/2
+        written = list(codes[:core])
+        for side, outer in ((0, weyl.K2r), (1, weyl.K2l)):
+            written.append(2 * self._added(_X_H[side] @ outer) + side)
+        written.append(RZZ)
+        for side, outer in ((0, weyl.K1r), (1, weyl.K1l)):
+            written.append(2 * self._added(outer @ _X_H[side].conj().T) + side)
+        return Rotation(tuple(written), 2 * weyl.a)
+
+    def _added(self, matrix: NDArray[np.complex128]) -> int:
+        self.parts.append(as_matrix(matrix))
+        return len(self.parts) - 1
 
     def codes(self, entries: tuple[int, ...]) -> tuple[int, ...]:
         """CX, XC, or 2 * part + side, in time order; side 1 is the unit's second qubit."""
@@ -153,22 +193,31 @@ class Templates:
         codes += circuit.nodes[k].codes
         return [_turned(code) for code in codes] if entry & TURNED else codes
 
-    def _shorter(self, codes: list[int]) -> tuple[int, ...]:
-        """The same unitary in as few CX as it needs; what waits in front stays apart where it may be symbolic."""
+    def _unitary(self, codes: list[int]) -> tuple[int, NDArray[np.complex128] | None]:
+        """(codes in front of the first CX, [4, 4] of the rest; None if that is symbolic)."""
         core = next((i for i, code in enumerate(codes) if code < 0), len(codes))
-        written = sum(code < 0 for code in codes)
-        front, rest = codes[:core], codes[core:]
-        if written <= 1 or any(c >= 0 and isinstance(self.parts[c // 2], Angle) for c in rest):
-            return tuple(codes)
+        rest = codes[core:]
+        if any(code >= 0 and isinstance(self.parts[code // 2], Angle) for code in rest):
+            return core, None
         used = sorted({code // 2 for code in rest if code >= 0})
         number = {part: i for i, part in enumerate(used)}
         matrices = np.array([self.parts[part] for part in used] or [_ONE], np.complex128).reshape(-1, 2, 2)
         local = [code if code < 0 else 2 * number[code // 2] + code % 2 for code in rest]
-        unitary = block_unitaries(np.array([0, len(rest)]), np.array(local, np.int64), matrices)
-        needed = int(prices(unitary, False)[0])
+        return core, block_unitaries(np.array([0, len(rest)]), np.array(local, np.int64), matrices)[0]
+
+    def _shorter(self, codes: list[int]) -> tuple[int, ...]:
+        """The same unitary in as few CX as it needs; what waits in front stays apart where it may be symbolic."""
+        written = sum(code < 0 for code in codes)
+        if written <= 1:
+            return tuple(codes)
+        core, unitary = self._unitary(codes)
+        if unitary is None:
+            return tuple(codes)
+        needed = int(prices(unitary[None], False)[0])
         if needed >= written:
             return tuple(codes)
-        for side_or_cx in _decomposed(unitary[0], needed):
+        front = codes[:core]
+        for side_or_cx in _decomposed(unitary, needed):
             if isinstance(side_or_cx, int):
                 front.append(side_or_cx)
             else:

@@ -67,13 +67,12 @@ _WRITTEN: dict[str, Callable[..., list[Step]]] = {
 
 
 def unrolled(circuit: QuantumCircuit, basis: Sequence[str]) -> list[CircuitInstruction] | None:
-    """The instructions of a circuit in a basis with cx and the one-qubit gates used above; None: it holds other gates."""
+    """The instructions of a circuit in a basis that has cx and the gates used above; None: it holds other gates."""
     out: list[CircuitInstruction] = []
     for instruction in circuit.data:
         name = instruction.name
-        if name == "barrier" or (name in basis and (instruction.is_standard_gate() or not instruction.params)):
-            out.append(instruction)
-        elif name == "delay":
+        known = name in basis and (instruction.is_standard_gate() or not instruction.params)
+        if known or name in ("barrier", "delay"):
             out.append(instruction)
         elif name in _WRITTEN and instruction.is_standard_gate():
             qubits = instruction.qubits

@@ -24,7 +24,7 @@ TIERS = (
     ("native", "staleness", "losses", "hellinger", "linear", "line_order", "phase_polynomial"),
     ("estimate", "summary", "unrolling", "lowering", "cancellation", "regions", "binding"),
     ("pulses",),
-    ("block_kernels", "block_plain", "blocks", "units"),
+    ("block_codes", "block_kernels", "block_plain", "blocks", "units"),
     ("placement", "routing", "synthesis"),
     ("compiled", "candidates", "cost", "decoupling", "expectation", "verify"),
     ("compile",),

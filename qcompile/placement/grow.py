@@ -9,7 +9,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from qcompile.routing.kernels import uniform
+from qcompile.routing.splitmix import uniform
 
 _COUPLING = 4.0  # CX on the coupler into the region that a place is judged by
 _RANDOM = 1.0  # spread of the random part, in units of a CX
@@ -79,7 +79,7 @@ def grow(blocks, chip, region, waiting, state, layout):  # type: ignore[no-untyp
 
 @numba.njit(cache=True, nogil=True)
 def disturb(chip, state, layout):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Changes a layout a little: one wire goes to a place beside it, exchanging with whatever is there, once or twice."""
+    """Changes a layout a little: one wire moves to a place beside it, and what is there to its place, once or twice."""
     width = len(layout)
     for _ in range(1 + int(2 * uniform(state))):
         w = int(uniform(state) * width)

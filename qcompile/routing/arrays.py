@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qcompile.blocks import BlockCircuit
-from qcompile.channels import average_fidelity, gate_noise
+from qcompile.channels import gate_noise
 from qcompile.device import Device
 from qcompile.native_form import native_form
-from qcompile.routing.kernels import distances
+from qcompile.routing.distances import distances
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -82,8 +82,15 @@ class Chip(NamedTuple):
     unit: float
 
 
-def block_arrays(circuit: BlockCircuit, measured: Iterable[int], *, backward: bool = False) -> Blocks:
-    """The nodes of a circuit, or of the same circuit run backwards; `measured` wires are read at its end."""
+def block_arrays(
+    circuit: BlockCircuit, measured: Iterable[int], *, backward: bool = False, rotating: bool = False
+) -> Blocks:
+    """The nodes of a circuit, or of the same circuit run backwards.
+
+    Args:
+        measured: wires that are read at the end of the circuit.
+        rotating: the chip has RZZ: a rotation by a number is one gate of it.
+    """
     width = circuit.num_qubits
     depth = [0] * width
     for node, at in zip(circuit.nodes, circuit.stages):
@@ -113,6 +120,7 @@ def block_arrays(circuit: BlockCircuit, measured: Iterable[int], *, backward: bo
     near_offsets = np.zeros(width + 1, np.int64)
     np.cumsum([len(p) for p in partners], out=near_offsets[1:])
     step = -1 if backward else 1
+    price = np.where(circuit.rotation, 1, circuit.price) if rotating else circuit.price
     read = np.zeros(width)
     read[list(measured)] = 1.0
     return Blocks(
@@ -120,7 +128,7 @@ def block_arrays(circuit: BlockCircuit, measured: Iterable[int], *, backward: bo
         wires=np.array(wires, np.int64),
         stages=flat,
         is_block=np.array([node.fence is None for node in nodes], np.bool_),
-        price=np.ascontiguousarray(circuit.price[::step]),
+        price=np.ascontiguousarray(price[::step]),
         swapped=np.ascontiguousarray(circuit.swapped_price[::step]),
         numeric=np.ascontiguousarray(circuit.numeric[::step]),
         stage_offsets=stage_offsets,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from qcompile.routing.splitmix import uniform
+
 WINDOW, AHEAD, DECAY, NEARNESS, TEMPERATURE, IDLE, FADE, EXCHANGE, KNOBS = range(9)
 """Knobs of a trial: blocks that are looked ahead at, their weight, its decay from one to the next, how much more near
 blocks weigh than far ones, random price in units of a CX, weight of the time that a SWAP adds, weight of a ready block
@@ -18,70 +20,6 @@ beside that of the one written before it, whether SWAPs are thought of right beh
 _UPCOMING = 12  # blocks of each wire by which such a SWAP is judged
 
 _LONE, _SINGLE, _SEVERAL, _SWAPPED = 0, 1, 2, 3  # what a unit holds: a SWAP, a block, several; blocks, then a SWAP
-
-
-@numba.njit(cache=True, nogil=True)
-def uniform(state):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Next number in [0, 1) of a splitmix64 sequence (Steele, Lea, Flood 2014); advances `state`, uint64[1]."""
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = state[0]
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    return (z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
-
-
-@numba.njit(cache=True, nogil=True)
-def distances(edge, gate, offsets, near):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """(prices, hops) between all qubits: three CX on every coupler of a path but one, on that one a single CX."""
-    count = len(edge)
-    far = 1e18
-    swap = np.full((count, count), far)
-    hops = np.full((count, count), np.int64(1 << 40))
-    heap = np.empty(count, np.int64)
-    for s in range(count):
-        queued = np.zeros(count, np.bool_)
-        hops[s, s] = 0
-        heap[0] = s
-        queued[s] = True
-        head, tail = 0, 1
-        while head < tail:
-            a = heap[head]
-            head += 1
-            for i in range(offsets[a], offsets[a + 1]):
-                b = near[i]
-                if not queued[b]:
-                    queued[b] = True
-                    hops[s, b] = hops[s, a] + 1
-                    heap[tail] = b
-                    tail += 1
-        # few qubits: Dijkstra by scanning
-        done = np.zeros(count, np.bool_)
-        swap[s, s] = 0.0
-        for _ in range(tail):
-            a, best = -1, far
-            for k in range(tail):
-                q = heap[k]
-                if not done[q] and swap[s, q] < best:
-                    a, best = q, swap[s, q]
-            done[a] = True
-            for i in range(offsets[a], offsets[a + 1]):
-                b = near[i]
-                swap[s, b] = min(swap[s, b], best + 3 * gate[edge[a, b]])
-    price = np.full((count, count), far)
-    for s in range(count):
-        for u in range(count):
-            if swap[s, u] >= far:
-                continue
-            for i in range(offsets[u], offsets[u + 1]):
-                v = near[i]
-                last = swap[s, u] + gate[edge[u, v]]
-                for b in range(count):
-                    if last + swap[v, b] < price[s, b]:
-                        price[s, b] = last + swap[v, b]
-    for s in range(count):
-        price[s, s] = 0.0
-    return price, hops
 
 
 FRONTS, FIRST, FINISHED, UNITS, USED, SWAPS, LAST_EDGE, STUCK, WORK, SCALARS = range(10)
@@ -116,7 +54,7 @@ def views(blocks, width, size, room, state):  # type: ignore[no-untyped-def]  # 
 
 @numba.njit(cache=True, nogil=True)
 def begin(blocks, chip, layout, room, state, prices):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    """Fills the state of a routing that has not begun; prices[0] is the price so far, then the clock of each qubit, s."""
+    """Fills the state of a routing that has not begun; prices[0]: the price so far; then the clock of each qubit, s."""
     width, size = len(layout), len(chip.edge)
     position, holder, left, unit_of, marks, _, _ = views(blocks, width, size, room, state)
     state[:SCALARS] = 0
@@ -410,7 +348,7 @@ def advance(blocks, chip, knobs, random, room, state, prices, target):  # type: 
             k = front[f]
             at = blocks.offsets[k]
             pa, pb = position[blocks.wires[at]], position[blocks.wires[at + 1]]
-            if (pa == p or pa == q or pb == p or pb == q) and chip.edge[pa, pb] >= 0:
+            if chip.edge[pa, pb] >= 0:
                 fronts -= 1
                 front[f] = front[fronts]
                 ready[k] = 0

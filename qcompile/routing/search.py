@@ -6,7 +6,8 @@ import numba
 import numpy as np
 
 from qcompile.placement.grow import disturb, grow
-from qcompile.routing.kernels import KNOBS, route, uniform
+from qcompile.routing.kernels import KNOBS, route
+from qcompile.routing.splitmix import uniform
 
 POOL = 12
 """Iterates that are kept."""
@@ -28,8 +29,8 @@ def search(blocks, reverse, chip, region, given, budgets, passes, waiting, seed)
         passes: forward passes of a trial, each but the first from where the backward pass ended.
         waiting: s that a qubit is thought to wait, for growing.
         seed: of all random numbers.
-    Returns: (prices [POOL], ascending, 1e300 where there is none; layouts [POOL, wire]; knobs [POOL, KNOBS]; states [POOL];
-        SWAPs [POOL]; trials).
+    Returns: (prices [POOL], ascending, 1e300 where there is none; layouts [POOL, wire]; knobs [POOL, KNOBS]; states
+        [POOL]; SWAPs [POOL]; trials).
     """
     width = given.shape[1]
     nodes = len(blocks.is_block)

@@ -55,6 +55,8 @@ from tests.benchmarks.estimate_peers import esp as esp_factors
 from tests.benchmarks.estimate_truth import active_qubits, truth
 
 EFFORTS = ("fast", "normal", "best")
+VERIFIED = 10
+"""Qubits to which ours is simulated next to the original; outside of the timing."""
 EXACT = 7  # active qubits whose density matrix is simulated
 WARM = ("u3cu3-4-1", "u3cu3-12-1", "su2circ-8-1", "su2full-6-1", "zzfull-6-1", "qaoa-8-1", "qft-6-1", "random-6-6")
 """What ours has compiled before any clock starts: every numba kernel is then compiled, or read from the disk."""
@@ -105,6 +107,8 @@ def ours(circuit: QuantumCircuit, device: qcompile.Device, effort: str, seeds: r
         compiled = qcompile.compile(circuit, device, seed=seed, effort=effort)
         seconds = time.process_time() - begun
         qcompile.assert_executable(compiled.circuit, device)
+        if circuit.num_qubits <= VERIFIED:
+            qcompile.assert_equivalent(circuit, compiled)
         found.append(Mapped(compiled.circuit, device, seconds))
     return found
 
@@ -145,7 +149,12 @@ class Bench:
         mine: list[Mapped] = []
         for effort in self.options.efforts:
             tell(f"ours {effort}")
-            mine = ours(circuit, device, effort, range(self.options.own_seeds))
+            try:
+                found = ours(circuit, device, effort, range(self.options.own_seeds))
+            except qcompile.NotEquivalentError as error:
+                pair.rows.append(Row(f"ours {effort}", note=f"WRONG: {error}"))
+                continue
+            mine = found
             pair.rows.append(row(f"ours {effort}", mine))
         without, seeds = self.options.without, range(self.options.seeds)
         if "O2" not in without:

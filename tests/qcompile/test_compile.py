@@ -177,7 +177,7 @@ def test_swaps_cost_one_cx_beside_a_symbolic_block() -> None:
         circuit.rzz(t[k], a, b)
     compiled = compile(circuit, Device.from_coupling([(0, 1), (1, 2)]))
     assert compiled.estimate.swaps <= 1
-    assert compiled.estimate.two_qubit_gates == 7
+    assert compiled.estimate.two_qubit_gates <= 7
     assert_equivalent(circuit, compiled)
 
 

@@ -14,7 +14,7 @@ from qcompile.device import Gate, NativeGates
 from qcompile.ideal import gate_matrices, gate_matrix
 from qcompile.lowering import Angle
 from qcompile.native_form import NativeForm, basis_change, checked_form, native_form
-from qcompile.pulses import Wires
+from qcompile.pulses import Wires, gate_parts
 from tests.circuits import u3cu3
 
 FORMS = {
@@ -54,12 +54,17 @@ def unitary(chain, values=(0.0, 0.0)):
     return matrix
 
 
+def put(wires, name, angles):
+    for part in gate_parts(name, angles, SLOTS):
+        wires.add(0, part)
+
+
 def pulses_of(form, chain, cut=None):
-    wires, found = Wires(form, SLOTS), []
+    wires, found = Wires(form), []
     for i, (name, angles) in enumerate(chain):
         if i == cut:
             found += wires.flush(0, diagonal=True)
-        wires.gate(0, name, angles)
+        put(wires, name, angles)
     return [*found, *wires.flush(0)]
 
 
@@ -99,9 +104,9 @@ def test_symbols_stay_affine_and_the_unitary_is_the_same_at_any_value(form, chai
     ],
 )
 def test_a_symbolic_rotation_is_one_pulse_of_affine_angles(chain, expected):
-    wires = Wires(FORMS["r rz"], SLOTS)
+    wires = Wires(FORMS["r rz"])
     for name, angles in chain:
-        wires.gate(0, name, angles)
+        put(wires, name, angles)
     found = wires.flush(0, diagonal=True)
     assert [name for name, _ in found] == [name for name, _ in expected]
     for (_, ours), (_, wanted) in zip(found, expected):
@@ -110,8 +115,8 @@ def test_a_symbolic_rotation_is_one_pulse_of_affine_angles(chain, expected):
 
 
 def test_a_frame_passes_diagonal_gates_and_is_dropped_in_front_of_a_measurement():
-    wires = Wires(FORMS["r rz"], SLOTS)
-    wires.gate(0, "rz", (A,))
+    wires = Wires(FORMS["r rz"])
+    put(wires, "rz", (A,))
     assert list(wires.flush(0, diagonal=True)) == []
     pulses, frame = wires.drop(0)
     assert (list(pulses), frame) == ([], Angle(0.0, ((0, 1.0),)))

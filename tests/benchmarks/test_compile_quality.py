@@ -87,11 +87,12 @@ def test_summary_is_geometric_and_names_losses():
 
     pairs = [
         pair("a", 8, True, 0.8, 0.2), pair("b", 16, True, 0.1, 0.2), pair("small", 5, True, 0.1, 0.2),
-        pair("fits", 8, False, 0.2, 0.2),
+        pair("fits", 8, False, 0.2, 0.2), pair("qft-8-1", 8, True, 1.0, 0.5),
     ]  # fmt: skip
     found = summary(pairs, ["fast"])
-    assert found["pairs"] == 2
-    assert found["means"]["fast"]["ESP over O3 median"] == pytest.approx(math.sqrt(4 * 0.5))
+    assert found["pairs"] == 3
+    assert found["means"]["fast"]["ESP over O3 median"] == pytest.approx(math.cbrt(4 * 0.5 * 2))
+    assert found["means"]["fast"]["ESP over O3 median, not all-to-all"] == pytest.approx(math.sqrt(4 * 0.5))
     assert found["means"]["fast"]["CPU in O3 runs"] == pytest.approx(2)
     assert [x["pair"] for x in found["losses"]["fast"]] == ["b@chip", "small@chip"]
 

@@ -35,7 +35,8 @@ READOUT_WEIGHT = 1.0
 """Of log readout: what cannot be read is lost, whatever state it was."""
 
 _STATE_WORK = 2**18  # amplitudes x two-qubit gates x draws up to which candidates are judged by a statevector: 2 ms
-_PASSES = 2  # forward passes of a trial
+_PASSES, _MORE_PASSES, _WIDE = 2, 6, 24  # forward passes of a trial; for circuits of so many qubits
+_AGAIN = 5  # trials of each given layout, for those
 _WAITING = 1e-6  # s; what a qubit waits, to the placement that grows layouts
 
 
@@ -211,12 +212,14 @@ def trials(problem: Problem, variant: Variant, given: Sequence[Sequence[int]], w
         seed: of every random choice.
     """
     width = variant.circuit.num_qubits
-    layouts = np.array([list(g) for g in given], np.int64).reshape(-1, width)
+    again = 1 if width < _WIDE else _AGAIN
+    layouts = np.array([list(g) for g in given] * again, np.int64).reshape(-1, width)
     region = np.array(sorted(problem.device.components[0]), np.int64)
     budgets = (work // 2, work - work // 2)
+    passes = _PASSES if width < _WIDE else _MORE_PASSES
     number = np.random.SeedSequence([seed, width]).generate_state(1, np.uint64)[0]
     prices, starts, knobs, states, _, _ = search(
-        variant.forward, variant.backward, problem.chip, region, layouts, budgets, _PASSES, _WAITING, number
+        variant.forward, variant.backward, problem.chip, region, layouts, budgets, passes, _WAITING, number
     )
     return [
         Trial(price, variant, starts[k], knobs[k], states[k])

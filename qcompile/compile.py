@@ -47,6 +47,7 @@ from qcompile.estimate import Estimate, complete
 from qcompile.fidelity.program import NativeStep
 from qcompile.lowering import lower
 from qcompile.native import native_steps
+from qcompile.placement.line import line_layouts
 from qcompile.regions import alternatives
 from qcompile.schedule import with_delays_in_seconds
 from qcompile.synthesis import check_native_gates, dropped_frames, rotating_share, to_circuit
@@ -66,6 +67,8 @@ _ESTIMATED = (1, 4, 12, 24)  # plans that are synthesized and estimated, by roun
 _MOVED = (0, 4, 12, 24)  # other places of the best one that are estimated, by round
 _FITTED = (0, 2)  # rounds that also look for a layout that nearly fits; the first one only where it may be
 _WIDE, _DEEP = 24, 6  # qubits, and blocks a qubit
+_NARROW = 16  # qubits up to which `_WORK` is meant
+_LINES = 4  # layouts along a line that are tried
 _EMBEDDED = 3  # layouts without SWAPs that are tried
 
 
@@ -156,10 +159,18 @@ def _variants(
 def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
     """The estimated plans of some rounds; the first ones are the same whatever follows them."""
     trivial = tuple(sorted(problem.device.components[0])[: problem.variants[0].circuit.num_qubits])
-    given = [[trivial, *embedded(problem, variant, _EMBEDDED, seed)] for variant in problem.variants]
+    given = [
+        [
+            trivial,
+            *embedded(problem, v, _EMBEDDED, seed),
+            *line_layouts(v.circuit, problem.device, problem.chip, _LINES),
+        ]
+        for v in problem.variants
+    ]
+    scale = max(1.0, (len(trivial) / _NARROW) ** 2)  # passes over wide circuits cost more, and more of them are needed
     found: list[Candidate] = []
     for number in range(rounds):
-        pool = _searched(problem, given, _WORK[number], 1000 * seed + 10 * number)
+        pool = _searched(problem, given, int(scale * _WORK[number]), 1000 * seed + 10 * number)
         found += [candidate(problem, planned(problem, trial)) for trial in pool[: _ESTIMATED[number]]]
         if number in (_FITTED if _may_nearly_fit(problem) else _FITTED[1:]):
             fewest = min(c.plan.swaps for c in found)

@@ -26,6 +26,7 @@ def grow(blocks, chip, region, waiting, state, layout):  # type: ignore[no-untyp
         state: uint64[1] of the random numbers; advanced.
     """
     width, size = len(layout), len(chip.edge)
+    quality = uniform(state) ** 2  # how much a qubit's own readout and waiting count: good qubits may be far apart
     taken = np.zeros(size, np.bool_)
     placed = np.zeros(width, np.bool_)
     pull = np.zeros(width)  # CX with what is placed
@@ -65,7 +66,7 @@ def grow(blocks, chip, region, waiting, state, layout):  # type: ignore[no-untyp
                 for i in range(chip.offsets[p], chip.offsets[p + 1]):
                     if taken[chip.near[i]]:
                         coupling = min(coupling, chip.gate[chip.edge[p, chip.near[i]]])
-                price += _COUPLING * coupling + chip.readout[p] + chip.idle[p] * waiting
+                price += _COUPLING * coupling + quality * (chip.readout[p] + chip.idle[p] * waiting)
                 price += _RANDOM * chip.unit * uniform(state)
                 if price < best:
                     best, place = price, p

@@ -62,6 +62,7 @@ class Chip(NamedTuple):
         time: [coupler] s of one CX.
         ends: [coupler, 2] its qubits.
         distance: [qubit, qubit] price of bringing two qubits together and letting them interact once.
+        flat: [qubit, qubit] the same as `distance` if all couplers had the median price.
         hops: [qubit, qubit] couplers between two qubits.
         offsets, near: neighbours, packed.
         idle: [qubit] -log survival a second of waiting.
@@ -74,6 +75,7 @@ class Chip(NamedTuple):
     time: Floats
     ends: Ints
     distance: Floats
+    flat: Floats
     hops: Ints
     offsets: Ints
     near: Ints
@@ -163,19 +165,22 @@ def chip_arrays(device: Device, region: frozenset[int], readout_weight: float, w
     flat = np.array([q for n in near for q in n], np.int64)
     t1, t2 = np.array([q.relaxation for q in device.qubits]).reshape(-1, 2).T
     readout = np.array([-math.log1p(-min(r.error, 0.999)) if (r := q.readout) else 0.0 for q in device.qubits])
+    unit = float(np.median(gate)) if len(gate) else 0.0
     distance, hops = distances(edge, gate, offsets, flat)
+    equal, _ = distances(edge, np.full(len(gate), unit), offsets, flat)
     return Chip(
         edge=edge,
         gate=gate,
         time=time,
         ends=np.array(edges, np.int64).reshape(-1, 2),
         distance=distance,
+        flat=equal,
         hops=hops,
         offsets=offsets,
         near=flat,
         idle=waiting_weight * (1 / t1 + 2 / t2) / 4,
         readout=readout_weight * readout,
-        unit=float(np.median(gate)) if len(gate) else 0.0,
+        unit=unit,
     )
 
 

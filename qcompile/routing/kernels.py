@@ -12,10 +12,11 @@ import numpy as np
 
 from qcompile.routing.splitmix import uniform
 
-WINDOW, AHEAD, DECAY, NEARNESS, TEMPERATURE, IDLE, FADE, EXCHANGE, KNOBS = range(9)
+WINDOW, AHEAD, DECAY, NEARNESS, TEMPERATURE, IDLE, FADE, EXCHANGE, FLAT, KNOBS = range(10)
 """Knobs of a trial: blocks that are looked ahead at, their weight, its decay from one to the next, how much more near
 blocks weigh than far ones, random price in units of a CX, weight of the time that a SWAP adds, weight of a ready block
-beside that of the one written before it, whether SWAPs are thought of right behind each block; how many they are."""
+beside that of the one written before it, whether SWAPs are thought of right behind each block, whether all couplers
+are thought equal in distances; how many they are."""
 
 UPCOMING = 12  # blocks of each wire by which such a SWAP is judged
 
@@ -90,6 +91,7 @@ def advance(blocks, chip, knobs, random, room, state, prices, target):  # type: 
     waits, done, ready, front = marks[0], marks[1], marks[2], marks[3]
     unit_edge, unit_paid, unit_kind, unit_node = unit[0], unit[1], unit[2], unit[3]
     clock = prices[1:]
+    distance = chip.flat if knobs[FLAT] > 0 else chip.distance
     fronts, first, finished, units, used = state[FRONTS], state[FIRST], state[FINISHED], state[UNITS], state[USED]
     swaps, last_edge, stuck, work = state[SWAPS], state[LAST_EDGE], state[STUCK], state[WORK]
     total = prices[0]
@@ -198,7 +200,7 @@ def advance(blocks, chip, knobs, random, room, state, prices, target):  # type: 
                                 continue
                             other = blocks.wires[blocks.offsets[m]] + blocks.wires[blocks.offsets[m] + 1] - w
                             if other != partner:
-                                apart = chip.distance[there, position[other]] - chip.distance[here, position[other]]
+                                apart = distance[there, position[other]] - distance[here, position[other]]
                                 price += knobs[FADE] ** abs(m - k) * apart
                             count += 1
                     s += 1
@@ -275,21 +277,21 @@ def advance(blocks, chip, knobs, random, room, state, prices, target):  # type: 
                                     more = min(3 - unit_paid[u], 1)
                             else:
                                 continue  # it would only undo a SWAP
-                        price = more * chip.gate[e]
+                        price = more * (chip.unit if knobs[FLAT] > 0 else chip.gate[e])
                         work += 4 + 2 * (pull_offsets[v + 1] - pull_offsets[v])
                         for j in range(pull_offsets[v], pull_offsets[v + 1]):
                             t = pulls[j]
                             other = term_a[t] + term_b[t] - v
                             if other != v2:
                                 at_other = position[other]
-                                price += term_w[t] * (chip.distance[q, at_other] - chip.distance[p, at_other])
+                                price += term_w[t] * (distance[q, at_other] - distance[p, at_other])
                         if v2 >= 0:
                             for j in range(pull_offsets[v2], pull_offsets[v2 + 1]):
                                 t = pulls[j]
                                 other = term_a[t] + term_b[t] - v2
                                 if other != v:
                                     at_other = position[other]
-                                    price += term_w[t] * (chip.distance[p, at_other] - chip.distance[q, at_other])
+                                    price += term_w[t] * (distance[p, at_other] - distance[q, at_other])
                         ends = max(clock[p], clock[q]) + max(more, 0) * chip.time[e]
                         if ends > makespan:
                             price += knobs[IDLE] * rate * (ends - makespan)

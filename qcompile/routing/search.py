@@ -65,6 +65,7 @@ def search(blocks, reverse, chip, region, given, budgets, passes, waiting, seed)
         knobs[5] = (0.0, 0.0, 0.05, 0.1)[int(4 * uniform(state))]
         knobs[6] = (1.0, 1.0, 0.97, 0.9)[int(4 * uniform(state))]
         knobs[7] = int(1.3 * uniform(state))
+        knobs[8] = int(1.5 * uniform(state))
         for number in range(passes):
             start[:] = layout
             before = state[0]

@@ -72,7 +72,9 @@ class BlockCircuit:
         found = self.numeric.copy()
         for k, (node, at) in enumerate(zip(self.nodes, self.stages)):
             openings = [part for place in zip(node.wires, at) for part in self.openings.get(place, ())]
-            if any(isinstance(self.parts[part], Angle) for part in (*openings, *(code // 2 for code in node.front))):
+            if found[k] and any(
+                isinstance(self.parts[part], Angle) for part in (*openings, *(code // 2 for code in node.front))
+            ):
                 found[k] = False
         return found
 

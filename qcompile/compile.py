@@ -15,6 +15,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from qcompile.blocks import read_blocks
+from qcompile.cancellation import cancel_pairs
 from qcompile.candidates import (
     Candidate,
     Plan,
@@ -52,6 +53,7 @@ from qcompile.synthesis import check_native_gates, dropped_frames, rotating_shar
 from qcompile.units import SWAP
 from qcompile.values import Values, checked_seed, parameter_draws
 from qcompile.verify import assert_executable
+from qcompile.warmup import announce
 
 ROUNDS = {"fast": 1, "normal": 2, "best": 4}
 """Rounds of candidates by effort."""
@@ -100,10 +102,11 @@ def compile(
     check_native_gates(device)
     check_width(original, device)
     written = written_out(with_delays_in_seconds(original, device))
+    announce()
     lowered = lower(written)
     check_mid_circuit(lowered.circuit, device)
     draws = parameter_draws(lowered.parameters, values, seed, original.name)
-    body, final = without_final_measurements(lowered.circuit)
+    body, final = without_final_measurements(cancel_pairs(lowered.circuit))
     measured = tuple(v for v, _ in final) or tuple(range(body.num_qubits))
     variants = _variants(body, lowered.slots, measured, device)
     problem = Problem(variants, lowered.slot_values(draws), device, measured, tuple(final))

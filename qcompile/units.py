@@ -51,7 +51,10 @@ class Unit(NamedTuple):
 
 
 def read_units(circuit: BlockCircuit, items: NDArray[np.int64], layout: Sequence[int]) -> tuple[list[Unit], list[int]]:
-    """(units in time order, where each wire ends) of a router's items; SWAPs that nothing follows are left out."""
+    """(units in time order, where each wire ends) of a router's items.
+
+    SWAPs that nothing follows are left out, but for those that make the block in front of them cheaper.
+    """
     holder = {p: w for w, p in enumerate(layout)}
     listed: list[tuple[int, tuple[int, ...]]] = []
     for node, p, q in items.tolist():
@@ -69,8 +72,10 @@ def read_units(circuit: BlockCircuit, items: NDArray[np.int64], layout: Sequence
             listed.append((node, tuple(where[w] for w in circuit.nodes[node].wires)))
     followed: set[int] = set()
     kept = []
-    for node, qubits in reversed(listed):
-        if node == SWAP and followed.isdisjoint(qubits):
+    saving = _saving_swaps(circuit, listed)
+    for k in range(len(listed) - 1, -1, -1):
+        node, qubits = listed[k]
+        if node == SWAP and k not in saving and followed.isdisjoint(qubits):
             p, q = qubits
             a, b = holder.pop(p, None), holder.pop(q, None)
             if a is not None:
@@ -107,6 +112,19 @@ def read_units(circuit: BlockCircuit, items: NDArray[np.int64], layout: Sequence
     for p, w in holder.items():
         ends[w] = p
     return [Unit(tuple(e), q) for e, q in zip(entries, places)], ends
+
+
+def _saving_swaps(circuit: BlockCircuit, listed: Sequence[tuple[int, tuple[int, ...]]]) -> set[int]:
+    """SWAPs right behind a block that takes fewer CX with one than without."""
+    found = set()
+    last: dict[int, int] = {}  # qubit -> what was there last
+    for k, (node, qubits) in enumerate(listed):
+        before = last.get(qubits[0], SWAP)
+        is_behind = node == SWAP != before == last.get(qubits[1])
+        if is_behind and circuit.swapped_price[before] < circuit.price[before]:
+            found.add(k)
+        last.update(dict.fromkeys(qubits, node))
+    return found
 
 
 def fence_of(circuit: BlockCircuit, unit: Unit) -> CircuitInstruction | None:
@@ -166,21 +184,25 @@ class Templates:
         return found
 
     def _write(self, entries: tuple[int, ...]) -> tuple[int, ...]:
-        codes: list[int] = []
+        circuit = self.circuit
+        runs: list[tuple[bool, list[int]]] = []  # (whether it is a number from its first CX on, codes)
         exchange = False  # a SWAP that still waits for a CX to melt into
         for entry in entries:
             if entry == SWAP:
-                exchange = not _swap_behind(codes) and not exchange
+                exchange = not (runs and _swap_behind(runs[-1][1])) and not exchange
                 continue
-            added = self._entry(entry)
+            k, added = entry // 8, self._entry(entry)
             if exchange:
                 exchange = not _swap_before(added)
-            codes += added
+            if runs and runs[-1][0] and circuit.mergeable[k]:
+                runs[-1][1].extend(added)
+            else:
+                runs.append((bool(circuit.numeric[k]), added))
         if exchange:
-            codes += [CX, XC, CX]
-        blocks = [entry // 8 for entry in entries if entry != SWAP]
-        if blocks and all(self.circuit.numeric[k] for k in blocks):
-            return self._shorter(codes)
+            runs.append((False, [CX, XC, CX]))
+        codes: list[int] = []
+        for numeric, run in runs:
+            codes += self._shorter(run) if numeric else run
         return tuple(codes)
 
     def _entry(self, entry: int) -> list[int]:
@@ -205,17 +227,17 @@ class Templates:
         local = [code if code < 0 else 2 * number[code // 2] + code % 2 for code in rest]
         return core, block_unitaries(np.array([0, len(rest)]), np.array(local, np.int64), matrices)[0]
 
-    def _shorter(self, codes: list[int]) -> tuple[int, ...]:
-        """The same unitary in as few CX as it needs; what waits in front stays apart where it may be symbolic."""
+    def _shorter(self, codes: list[int]) -> list[int]:
+        """The same unitary in as few CX as it needs; what waits in front stays apart as it may be symbolic."""
         written = sum(code < 0 for code in codes)
         if written <= 1:
-            return tuple(codes)
+            return codes
         core, unitary = self._unitary(codes)
         if unitary is None:
-            return tuple(codes)
+            return codes
         needed = int(prices(unitary[None], False)[0])
         if needed >= written:
-            return tuple(codes)
+            return codes
         front = codes[:core]
         for side_or_cx in _decomposed(unitary, needed):
             if isinstance(side_or_cx, int):
@@ -224,7 +246,7 @@ class Templates:
                 side, matrix = side_or_cx
                 front.append(2 * len(self.parts) + side)
                 self.parts.append(matrix)
-        return tuple(front)
+        return front
 
 
 def _turned(code: int) -> int:

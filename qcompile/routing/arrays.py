@@ -130,7 +130,7 @@ def block_arrays(
         is_block=np.array([node.fence is None for node in nodes], np.bool_),
         price=np.ascontiguousarray(price[::step]),
         swapped=np.ascontiguousarray(circuit.swapped_price[::step]),
-        numeric=np.ascontiguousarray(circuit.numeric[::step]),
+        numeric=np.ascontiguousarray(circuit.mergeable[::step]),
         stage_offsets=stage_offsets,
         member_offsets=member_offsets,
         members=owner[by_stage],

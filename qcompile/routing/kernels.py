@@ -17,7 +17,7 @@ WINDOW, AHEAD, DECAY, NEARNESS, TEMPERATURE, IDLE, FADE, EXCHANGE, KNOBS = range
 blocks weigh than far ones, random price in units of a CX, weight of the time that a SWAP adds, weight of a ready block
 beside that of the one written before it, whether SWAPs are thought of right behind each block; how many they are."""
 
-_UPCOMING = 12  # blocks of each wire by which such a SWAP is judged
+UPCOMING = 12  # blocks of each wire by which such a SWAP is judged
 
 _LONE, _SINGLE, _SEVERAL, _SWAPPED = 0, 1, 2, 3  # what a unit holds: a SWAP, a block, several; blocks, then a SWAP
 
@@ -137,8 +137,9 @@ def advance(blocks, chip, knobs, random, room, state, prices, target):  # type: 
                         unit_paid[u] += blocks.price[k]
                         if blocks.numeric[k] and blocks.numeric[unit_node[u]]:
                             unit_paid[u] = min(unit_paid[u], 3)
+                    if unit_kind[u] == _LONE or blocks.numeric[unit_node[u]]:
+                        unit_node[u] = k  # one symbol makes the whole unit symbolic
                     unit_kind[u] = _SEVERAL
-                    unit_node[u] = k
                     more = unit_paid[u] - before
                 else:
                     more = blocks.price[k]
@@ -182,18 +183,18 @@ def advance(blocks, chip, knobs, random, room, state, prices, target):  # type: 
             if unit_kind[u] == _SINGLE:
                 more = blocks.swapped[k] - unit_paid[u]
             else:
-                more = min(3 - unit_paid[u], 1) if blocks.numeric[k] else 1
+                more = min(3 - unit_paid[u], 1) if blocks.numeric[unit_node[u]] else 1
             price = more * chip.gate[e]
             for side in range(2):
                 here, there = (p, q) if side == 0 else (q, p)
                 w, partner = blocks.wires[at + side], blocks.wires[at + 1 - side]
                 count = 0
                 s = blocks.stage_offsets[w]
-                while s < blocks.stage_offsets[w + 1] and count < _UPCOMING:
+                while s < blocks.stage_offsets[w + 1] and count < UPCOMING:
                     if left[s] > 0:
                         for j in range(blocks.member_offsets[s], blocks.member_offsets[s + 1]):
                             m = blocks.members[j]
-                            if done[m] or not blocks.is_block[m] or count == _UPCOMING:
+                            if done[m] or not blocks.is_block[m] or count == UPCOMING:
                                 continue
                             other = blocks.wires[blocks.offsets[m]] + blocks.wires[blocks.offsets[m] + 1] - w
                             if other != partner:

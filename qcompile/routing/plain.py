@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import networkx as nx
@@ -11,7 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qcompile.routing.arrays import Blocks, Chip
-from qcompile.routing.kernels import AHEAD, DECAY, IDLE, NEARNESS, TEMPERATURE, WINDOW
+from qcompile.routing.kernels import (
+    AHEAD,
+    DECAY,
+    EXCHANGE,
+    FADE,
+    IDLE,
+    NEARNESS,
+    TEMPERATURE,
+    UPCOMING,
+    WINDOW,
+)
 
 Item = tuple[int, int, int]
 """Node and the qubits of its wires, -1 and -1 for a fence; or -1 and the qubits of a SWAP."""
@@ -73,12 +85,13 @@ class Routing(NamedTuple):
 
 
 class _Router:
-    def __init__(self, blocks: Blocks, chip: Chip, layout: Sequence[int], random: Random) -> None:
-        self.blocks, self.chip, self.random = blocks, chip, random
-        ends = np.split(blocks.wires, blocks.offsets[1:-1])
-        stages = np.split(blocks.stages, blocks.offsets[1:-1])
-        self.wires: list[list[int]] = [e.tolist() for e in ends] if len(blocks.is_block) else []
-        self.stages: list[list[int]] = [s.tolist() for s in stages] if len(blocks.is_block) else []
+    def __init__(
+        self, blocks: Blocks, chip: Chip, layout: Sequence[int], knobs: Sequence[float], random: Random
+    ) -> None:
+        self.blocks, self.chip, self.knobs, self.random = blocks, chip, knobs, random
+        cuts = [slice(a, b) for a, b in pairwise(blocks.offsets.tolist())]
+        self.wires: list[list[int]] = [blocks.wires[cut].tolist() for cut in cuts]
+        self.stages: list[list[int]] = [blocks.stages[cut].tolist() for cut in cuts]
         self.left: dict[int, set[int]] = {}  # flat stage -> its nodes that are not done
         for k, numbers in enumerate(self.stages):
             for s in numbers:
@@ -91,11 +104,28 @@ class _Router:
         self.total = 0.0
         self.items: list[Item] = []
         self.done: set[int] = set()
+        self.queue = deque(k for k in range(len(self.wires)) if self.is_ready(k))
         self.front: list[int] = []  # ready blocks whose wires are apart
         self.stuck = 0  # SWAPs since a node ran
         self.last: frozenset[int] = frozenset()  # qubits of the last SWAP
         self.rate = sum(chip.idle[p] for p in self.position)
         self.limit = 3 * len(layout) + 20
+
+    def run(self) -> None:
+        """Routes everything."""
+        while True:
+            while self.queue:
+                k = self.queue.popleft()
+                p, q = self.places(k) if self.blocks.is_block[k] else (-1, -1)
+                if p >= 0 and self.chip.edge[p, q] < 0:
+                    self.front.append(k)
+                    continue
+                self.run_node(k, p, q)
+                if p >= 0 and self.knobs[EXCHANGE] and self.price_of_exchange(k, p, q) < 0:
+                    self.swap(p, q)
+            if not self.front:
+                return
+            self.swap(*self.choose())
 
     def places(self, k: int) -> tuple[int, int]:
         """Qubits of a block's wires."""
@@ -125,32 +155,26 @@ class _Router:
         self.unit_of[p] = self.unit_of[q] = unit
         self.charge(p, q, unit.paid)
 
-    def run_all(self, queue: list[int]) -> None:
-        """Runs these nodes, and whatever becomes ready and can run."""
-        for k in queue:  # grows while it is walked
-            if self.blocks.is_block[k]:
-                p, q = self.places(k)
-                if self.chip.edge[p, q] < 0:
-                    self.front.append(k)
-                    continue
-                self.run_block(k, p, q)
-            else:
-                at = [self.position[w] for w in self.wires[k]]
-                latest = max((self.clock[p] for p in at), default=0.0)
-                for p in at:
-                    self.unit_of.pop(p, None)
-                    self.clock[p] = latest
-                self.items.append((k, -1, -1))
-            self.done.add(k)
-            self.stuck, self.last = 0, frozenset()
-            for w, s in zip(self.wires[k], self.stages[k]):
-                self.left[s].remove(k)
-                if not self.left[s] and s + 1 < self.blocks.stage_offsets[w + 1]:
-                    queue += [m for m in sorted(self.left[s + 1]) if self.is_ready(m)]
+    def run_node(self, k: int, p: int, q: int) -> None:
+        """Runs a node; what becomes ready by it is queued."""
+        if p >= 0:
+            self.run_block(k, p, q)
+        else:
+            at = [self.position[w] for w in self.wires[k]]
+            latest = max((self.clock[place] for place in at), default=0.0)
+            for place in at:
+                self.unit_of.pop(place, None)
+                self.clock[place] = latest
+        self.items.append((k, p, q))
+        self.done.add(k)
+        self.stuck, self.last = 0, frozenset()
+        for w, s in zip(self.wires[k], self.stages[k]):
+            self.left[s].remove(k)
+            if not self.left[s] and s + 1 < self.blocks.stage_offsets[w + 1]:
+                self.queue.extend(m for m in sorted(self.left[s + 1]) if self.is_ready(m))
 
     def run_block(self, k: int, p: int, q: int) -> None:
         numeric, alone = bool(self.blocks.numeric[k]), int(self.blocks.price[k])
-        self.items.append((k, p, q))
         unit = self.shared(p, q)
         if unit is None:
             self.open_unit(p, q, _Unit((p, q), alone, k, single=True, swapped=False))
@@ -178,24 +202,38 @@ class _Router:
             return int(self.blocks.swapped[unit.node]) - unit.paid
         return min(3 - unit.paid, 1) if self.blocks.numeric[unit.node] else 1
 
-    def pulls(self, knobs: Sequence[float]) -> list[tuple[int, int, float]]:
+    def price_of_exchange(self, k: int, p: int, q: int) -> float:
+        """Price of a SWAP right behind a block, less what it brings the next partners of its wires closer."""
+        more = self.price_of_swap(p, q)
+        assert more is not None
+        price = more * self.chip.gate[self.chip.edge[p, q]]
+        for w, partner, here, there in zip(self.wires[k], self.wires[k][::-1], (p, q), (q, p)):
+            mine = range(self.blocks.stage_offsets[w], self.blocks.stage_offsets[w + 1])
+            upcoming = [m for s in mine for m in sorted(self.left[s]) if self.blocks.is_block[m]]
+            for m in upcoming[:UPCOMING]:
+                other = sum(self.wires[m]) - w
+                if other != partner:
+                    far = self.chip.distance[:, self.position[other]]
+                    price += self.knobs[FADE] ** abs(m - k) * (far[there] - far[here])
+        return float(price)
+
+    def pulls(self) -> list[tuple[int, int, float]]:
         """(wire, wire, weight): ready blocks, and a window of those behind them."""
-        found = []
+        found, knobs = [], self.knobs
+        undone = [k for k in range(len(self.wires)) if k not in self.done]
         for k in self.front:
-            p, q = self.places(k)
-            found.append((*self.wires[k], 1 + knobs[NEARNESS] / (self.chip.hops[p, q] - 1)))
-        later = [
-            k for k in range(len(self.wires)) if k not in self.done and k not in self.front and self.blocks.is_block[k]
-        ]
+            near = 1 + knobs[NEARNESS] / (self.chip.hops[self.places(k)] - 1)
+            found.append((*self.wires[k], near * knobs[FADE] ** (k - undone[0])))
+        later = [k for k in undone if k not in self.front and self.blocks.is_block[k]]
         weight = knobs[AHEAD]
         for k in later[: int(knobs[WINDOW])]:
             found.append((*self.wires[k], weight))
             weight *= knobs[DECAY]
         return found
 
-    def choose(self, knobs: Sequence[float]) -> tuple[int, int]:
+    def choose(self) -> tuple[int, int]:
         """The SWAP of least price; where there is no progress for long, the nearest ready block walks together."""
-        chip, terms, makespan = self.chip, self.pulls(knobs), max(self.clock.values())
+        chip, knobs, terms, makespan = self.chip, self.knobs, self.pulls(), max(self.clock.values())
         best: tuple[float, tuple[int, int]] | None = None
         wires = list(dict.fromkeys(w for k in self.front for w in self.wires[k])) if self.stuck < self.limit else []
         for w in wires:
@@ -226,8 +264,8 @@ class _Router:
         ]
         return p, min((int(q) for q in nearer), key=lambda q: chip.gate[chip.edge[p, q]])
 
-    def swap(self, p: int, q: int) -> list[int]:
-        """Swaps two qubits; the ready blocks that are together by it."""
+    def swap(self, p: int, q: int) -> None:
+        """Swaps two qubits; ready blocks that are together by it are queued."""
         self.items.append((-1, p, q))
         self.stuck += 1
         self.last = frozenset((p, q))
@@ -250,17 +288,15 @@ class _Router:
         for wire, place in ((a, q), (b, p)):
             if wire is not None:
                 self.position[wire], self.holder[place] = place, wire
-        together = []
         f = 0
         while f < len(self.front):
             k = self.front[f]
             if self.chip.edge[self.places(k)] >= 0:
-                together.append(k)
+                self.queue.append(k)
                 self.front[f] = self.front[-1]
                 self.front.pop()
             else:
                 f += 1
-        return together
 
     def closing_price(self) -> float:
         """The price with all waiting, everything as late as possible."""
@@ -279,13 +315,9 @@ def route(
     blocks: Blocks, chip: Chip, layout: Sequence[int], knobs: Sequence[float], random: Random, room: int
 ) -> Routing | None:
     """Routes from a layout as `kernels.route` does: the same items at the same price; None where room ran out."""
-    router = _Router(blocks, chip, layout, random)
-    router.run_all([k for k in range(len(router.wires)) if router.is_ready(k)])
-    while router.front:
-        if len(router.items) >= room:
-            return None
-        router.run_all(router.swap(*router.choose(knobs)))
-    if len(router.items) > room:
+    router = _Router(blocks, chip, layout, knobs, random)
+    router.run()
+    if len(router.items) >= room:
         return None
     swaps = sum(node < 0 for node, _, _ in router.items)
     pulses = sum(unit.paid for unit in router.units)

@@ -1,17 +1,16 @@
 """Verification: does a circuit run on a device as it stands, and does a mapped circuit do what the original does?
 
-Equivalence up to 12 qubits is shown by simulating both on a random entangled input: two unitaries that agree there
-(up to a global phase) agree everywhere, with probability one. Beyond, MQT QCEC decides (extra `verify`).
+Equivalence is shown part by part, where nothing connects the parts of a circuit, by simulating both on a random
+entangled input (`equivalence/statevector.py`; to about 22 qubits). What is wider, MQT QCEC decides (extra `verify`).
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
-from qiskit import QuantumCircuit, transpile
+from qiskit import QuantumCircuit
 from qiskit.circuit import Gate, Instruction, Operation, ParameterExpression
 from qiskit.circuit.library import PauliEvolutionGate
 
@@ -20,21 +19,19 @@ from qcompile.circuit import (
     CircuitLike,
     check_mid_circuit,
     final_measurements,
-    has_mid_circuit_operations,
     is_homemade,
     read_circuit,
     written_out,
 )
 from qcompile.device import Device
-from qcompile.errors import MissingExtraError, NotEquivalentError, NotExecutableError, VerificationError
-from qcompile.lowering import ONE_QUBIT_BASIS
+from qcompile.equivalence import qcec, statevector
+from qcompile.equivalence.pair import pair_of, parts
+from qcompile.errors import NotEquivalentError, NotExecutableError
 
 if TYPE_CHECKING:
     from qcompile.compiled import CompiledCircuit
 
-SIMULATED_QUBITS = 12
-QCEC_DEADLINE = 120.0  # s
-_TOLERANCE = 1e-7  # distance of the two final states; rounding of 10^4 gates stays below 1e-9
+_NARROW = 12  # qubits up to which a second point costs next to nothing
 _ANGLE_SLACK = 1e-9  # rad
 
 
@@ -93,22 +90,16 @@ def _check_fractional(place: str, angle: object) -> None:
         raise NotExecutableError(f"{place}: angle {value} rad. Expected 0 to pi/2, what the fractional gate takes.")
 
 
-class _Deferred(NamedTuple):
-    """A circuit without measurements and resets: each mid-circuit one moved onto an ancilla of its own."""
-
-    unitary: QuantumCircuit
-    records: dict[tuple[int, int], int]  # (clbit, how many-th write) -> wire that holds the outcome
-    discarded: int  # wires at the end that hold what resets threw away
-
-
 def assert_equivalent(original: CircuitLike, compiled: CompiledCircuit, *, seed: int = 0) -> None:
     """Passes if the compiled circuit does what the original does, up to layouts and the global phase.
 
-    Symbolic parameters are bound to two random draws. Final measurements must read the same virtual qubits into the
-    same bits; mid-circuit measurements and resets are deferred to ancillas.
+    Symbolic parameters are bound to random numbers, twice up to 12 qubits, once beyond: at any one generic point a
+    difference shows with probability one. Final measurements must read the same virtual qubits into the same bits;
+    mid-circuit measurements and resets are deferred to ancillas.
 
-    Raises: NotEquivalentError: they differ, and by how much. VerificationError: too large, and QCEC could not decide.
-        MissingExtraError: more than 12 qubits and mqt.qcec is not installed.
+    Raises: NotEquivalentError: they differ, and by how much. VerificationError: too large to simulate (24 qubits once
+        measurements are deferred, or more than half a minute), and QCEC could not decide. MissingExtraError: too large
+        to simulate, and mqt.qcec is not installed.
     """
     virtual = written_out(read_circuit(original), _is_composite)
     mapped = _with_frames(compiled)
@@ -125,13 +116,15 @@ def assert_equivalent(original: CircuitLike, compiled: CompiledCircuit, *, seed:
         raise NotEquivalentError(f"{virtual.name}: {virtual.num_qubits} qubits, but the layout places {len(start)}.")
     _check_measurements(virtual, mapped, end)
     rng = np.random.default_rng(seed)
-    for _ in range(2 if names else 1):
+    for draw in range(2 if names else 1):
         point = {name: float(rng.uniform(-np.pi, np.pi)) for name in sorted(names)}
         a, b = _bound(virtual, point), _bound(mapped, point)
-        if max(a.num_qubits, b.num_qubits) > SIMULATED_QUBITS:
-            _compare_by_qcec(a, b, start, _wire_permutation(compiled))
-        else:
-            _compare_by_simulation(_defer(a), _defer(b), start, end, rng)
+        checked = [part for part in parts(pair_of(a, b, start, end)) if part.width <= _NARROW or not draw]
+        simulated = [part for part in checked if statevector.affordable(part)]
+        for part in simulated:
+            statevector.compare(part, rng)
+        if len(simulated) < len(checked):
+            qcec.compare(a, b, start, _wire_permutation(compiled))
 
 
 def _is_composite(operation: Operation) -> bool:
@@ -161,102 +154,6 @@ def _check_measurements(virtual: QuantumCircuit, mapped: QuantumCircuit, end: li
             )
 
 
-def _defer(circuit: QuantumCircuit) -> _Deferred:
-    last = set(final_measurements(circuit))
-    writes: dict[int, int] = {}
-    total_writes: dict[int, int] = {}
-    for instruction in circuit.data:
-        if instruction.operation.name == "measure":
-            clbit = circuit.find_bit(instruction.clbits[0]).index
-            total_writes[clbit] = total_writes.get(clbit, 0) + 1
-    steps: list[tuple[object, list[int]]] = []
-    records: dict[tuple[int, int], int] = {}
-    resets = []
-    width = circuit.num_qubits
-    for instruction in circuit.data:
-        name = instruction.operation.name
-        qubits = [circuit.find_bit(q).index for q in instruction.qubits]
-        if name in ("barrier", "delay"):
-            continue
-        if name == "measure":
-            clbit = circuit.find_bit(instruction.clbits[0]).index
-            writes[clbit] = writes.get(clbit, 0) + 1
-            if clbit in last and writes[clbit] == total_writes[clbit]:
-                continue
-            records[clbit, writes[clbit]] = width
-            steps.append(("record", [qubits[0], width]))
-            width += 1
-        elif name == "reset":
-            resets.append(width)
-            steps.append(("discard", [qubits[0], width]))
-            width += 1
-        else:
-            steps.append((instruction.operation, qubits))
-    order = {w: i for i, w in enumerate([w for w in range(width) if w not in resets] + resets)}
-    unitary = QuantumCircuit(width)
-    for what, wires in steps:
-        placed = [order[w] for w in wires]
-        if what == "record":
-            unitary.cx(*placed)
-        elif what == "discard":
-            unitary.swap(*placed)
-        else:
-            unitary.append(what, placed)
-    return _Deferred(unitary, {k: order[w] for k, w in records.items()}, len(resets))
-
-
-def _compare_by_simulation(
-    a: _Deferred, b: _Deferred, start: list[int], end: list[int], rng: np.random.Generator
-) -> None:
-    if a.records.keys() != b.records.keys():
-        raise NotEquivalentError(
-            f"mid-circuit measurements differ: {sorted(a.records)} in the original, {sorted(b.records)} in the "
-            "compiled circuit, each (classical bit, how many-th write)."
-        )
-    if max(a.unitary.num_qubits, b.unitary.num_qubits) > 2 * SIMULATED_QUBITS:
-        raise VerificationError(
-            f"{max(a.unitary.num_qubits, b.unitary.num_qubits)} qubits once mid-circuit measurements and resets are "
-            f"deferred; at most {2 * SIMULATED_QUBITS} can be simulated."
-        )
-    count = len(start)
-    state = rng.normal(size=2**count) + 1j * rng.normal(size=2**count)
-    state /= np.linalg.norm(state)
-    keys = sorted(a.records)
-    ours = _run(a.unitary, state, list(range(count)), [*range(count), *(a.records[k] for k in keys)])
-    theirs = _run(b.unitary, state, start, [*end, *(b.records[k] for k in keys)])
-    difference = _distance(ours, theirs)
-    if difference > _TOLERANCE:
-        raise NotEquivalentError(
-            f"the compiled circuit does something else: on a random input the final states are {difference:.3g} apart; "
-            f"expected less than {_TOLERANCE:g}. If it was edited after compiling, compile the edited original."
-        )
-
-
-def _run(
-    circuit: QuantumCircuit, state: NDArray[np.complex128], inputs: list[int], outputs: list[int]
-) -> NDArray[np.complex128]:
-    """[kept, rest] amplitudes: the input on some wires (others |0>), the outputs as the row index."""
-    width = circuit.num_qubits
-    full = np.zeros(2**width, dtype=np.complex128)
-    index = np.zeros(len(state), dtype=np.int64)
-    for i, wire in enumerate(inputs):
-        index |= ((np.arange(len(state)) >> i) & 1) << wire
-    full[index] = state
-    for instruction in circuit.data:
-        wires = [circuit.find_bit(q).index for q in instruction.qubits]
-        full = ideal.apply(full, ideal.operation_matrix(instruction.operation), wires, width)
-    tensor = full.reshape([2] * width)
-    kept = [width - 1 - w for w in reversed(outputs)]
-    rest = [axis for axis in range(width) if axis not in kept]
-    return np.transpose(tensor, (*kept, *rest)).reshape(2 ** len(outputs), -1)
-
-
-def _distance(ours: NDArray[np.complex128], theirs: NDArray[np.complex128]) -> float:
-    """Distance of two states up to what cannot be seen: a global phase, or any unitary on the discarded wires."""
-    left, _, right = np.linalg.svd(ours.conj().T @ theirs, full_matrices=False)
-    return float(np.linalg.norm(ours @ (left @ right) - theirs))
-
-
 def _with_frames(compiled: CompiledCircuit) -> QuantumCircuit:
     """The compact circuit with the Z rotations written out that were dropped in front of measurements and resets.
 
@@ -276,62 +173,6 @@ def _with_frames(compiled: CompiledCircuit) -> QuantumCircuit:
             ends[qubit] += 1
         written.append(instruction)
     return written
-
-
-def _compare_by_qcec(a: QuantumCircuit, b: QuantumCircuit, start: list[int], ends: dict[int, int]) -> None:
-    """Both on equally many wires, the routing undone by SWAPs: then they are one unitary, up to a global phase.
-
-    Args:
-        start: wire of `b` that virtual qubit v enters on.
-        ends: wire of `b` that the content of each wire leaves on, spare qubits included.
-    """
-    try:
-        from mqt.qcec.verify_hard_timeout import verify_with_hard_timeout
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{b.num_qubits} qubits: beyond {SIMULATED_QUBITS} equivalence is checked by mqt.qcec, which is not "
-            'installed. Install it with: pip install "qonchip[verify]"'
-        ) from error
-    if has_mid_circuit_operations(a) or has_mid_circuit_operations(b):
-        raise VerificationError(
-            f"{b.num_qubits} qubits with mid-circuit measurement or reset: only up to {SIMULATED_QUBITS} qubits can be "
-            "checked. Verify the parts between them one by one."
-        )
-    enter = [*start, *(w for w in range(b.num_qubits) if w not in set(start))]
-    wire_of = {w: i for i, w in enumerate(enter)}
-    both = []
-    for circuit, wires in ((a, list(range(a.num_qubits))), (b, [wire_of[w] for w in range(b.num_qubits)])):
-        plain = QuantumCircuit(max(a.num_qubits, b.num_qubits))
-        for instruction in circuit.data:
-            if instruction.operation.name not in ("measure", "barrier", "delay"):
-                plain.append(instruction.operation, [wires[circuit.find_bit(q).index] for q in instruction.qubits])
-        basis = [*ONE_QUBIT_BASIS, "cx", "cz", "ecr", "swap"]
-        both.append(transpile(plain, basis_gates=basis, optimization_level=0, qubits_initially_zero=False))
-    at = {wire_of[w]: wire_of[end] for w, end in ends.items()}  # content of wire i is now on wire at[i]: carry it home
-    for home in sorted(at):
-        away = at[home]
-        if away != home:
-            both[1].swap(home, away)
-            at = {k: away if v == home else v for k, v in at.items()}
-            at[home] = home
-    try:
-        verdict = verify_with_hard_timeout(both[0], both[1], QCEC_DEADLINE)["equivalence"]
-    except (TimeoutError, RuntimeError) as error:
-        raise VerificationError(
-            f"mqt.qcec came to no verdict on {both[1].num_qubits} qubits: {error}. "
-            "Verify fewer layers or a part of the circuit."
-        ) from error
-    if verdict in ("equivalent", "equivalent_up_to_global_phase", "equivalent_up_to_phase"):
-        return
-    if verdict == "not_equivalent":
-        raise NotEquivalentError(
-            "the compiled circuit does something else (mqt.qcec found a counterexample). "
-            "If it was edited after compiling, compile the edited original."
-        )
-    raise VerificationError(
-        f"mqt.qcec came to no verdict on {both[1].num_qubits} qubits ({verdict}). "
-        "Verify fewer layers or a part of the circuit."
-    )
 
 
 def _wire_permutation(compiled: CompiledCircuit) -> dict[int, int]:

@@ -26,7 +26,7 @@ TIERS = (
     ("pulses",),
     ("block_codes", "block_kernels", "block_plain", "blocks", "units"),
     ("placement", "routing", "synthesis"),
-    ("compiled", "candidates", "warmup", "cost", "decoupling", "expectation", "verify"),
+    ("compiled", "candidates", "warmup", "cost", "decoupling", "equivalence", "expectation", "verify"),
     ("compile",),
     ("bars", "compare", "coordinates", "draw", "draw_ranking", "imports", "outputs", "plugin", "rank", "tables", "cli"),
 )

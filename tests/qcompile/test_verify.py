@@ -119,10 +119,17 @@ def test_seeded_error_is_rejected_by_simulation(compiled: CompiledCircuit, kind:
         assert_equivalent(SMALL, wrong)
 
 
+@pytest.fixture
+def nothing_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qcompile.equivalence.statevector.WIDEST", 0)
+
+
+@pytest.mark.usefixtures("nothing_simulated")
 def test_wide_circuit_is_accepted_by_qcec(wide: CompiledCircuit) -> None:
     assert_equivalent(WIDE, wide)
 
 
+@pytest.mark.usefixtures("nothing_simulated")
 @pytest.mark.parametrize("kind", [k for k in EDITS if k != "an angle off by 1e-4"])
 def test_seeded_error_is_rejected_by_qcec(wide: CompiledCircuit, kind: str) -> None:
     wrong = dataclasses.replace(wide, circuit=EDITS[kind](wide.circuit, np.random.default_rng(1)))
@@ -194,14 +201,16 @@ def test_qiskit_mapping_is_accepted_too() -> None:
     assert_equivalent(circuit, theirs)
 
 
+@pytest.mark.usefixtures("nothing_simulated")
 def test_qcec_missing_names_the_extra(wide: CompiledCircuit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "mqt.qcec.verify_hard_timeout", None)
     with pytest.raises(MissingExtraError, match=r"qonchip\[verify\]"):
         assert_equivalent(WIDE, wide)
 
 
+@pytest.mark.usefixtures("nothing_simulated")
 def test_no_verdict_is_an_error_of_its_own(wide: CompiledCircuit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qcompile.verify.QCEC_DEADLINE", 1e-3)
+    monkeypatch.setattr("qcompile.equivalence.qcec.DEADLINE", 1e-3)
     with pytest.raises(VerificationError, match="no verdict"):
         assert_equivalent(WIDE, wide)
 

@@ -1,0 +1,1 @@
+"""Whether two circuits do the same: deferred measurements, independent parts, simulation, MQT QCEC."""

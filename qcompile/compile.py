@@ -67,6 +67,7 @@ _ESTIMATED = (1, 4, 12, 24)  # plans that are synthesized and estimated, by roun
 _MOVED = (0, 4, 12, 24)  # other places of the best one that are estimated, by round
 _FITTED = (0, 2)  # rounds that also look for a layout that nearly fits; the first one only where it may be
 _WIDE, _DEEP = 24, 6  # qubits, and blocks a qubit
+_SMALL = 60  # CX up to which the trivial layout is estimated in any case
 _NARROW = 16  # qubits up to which `_WORK` is meant
 _LINES = 4  # layouts along a line that are tried
 _EMBEDDED = 3  # layouts without SWAPs that are tried
@@ -169,6 +170,9 @@ def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
     ]
     scale = max(1.0, (len(trivial) / _NARROW) ** 2)  # passes over wide circuits cost more, and more of them are needed
     found: list[Candidate] = []
+    if problem.variants[0].circuit.two_qubit_price <= _SMALL:  # routers' prices are close there: the estimate decides
+        plain = trials(problem, problem.variants[0], [trivial], 0, 1000 * seed)
+        found += [candidate(problem, planned(problem, t)) for t in plain if tuple(t.layout.tolist()) == trivial][:1]
     for number in range(rounds):
         pool = _searched(problem, given, int(scale * _WORK[number]), 1000 * seed + 10 * number)
         found += [candidate(problem, planned(problem, trial)) for trial in pool[: _ESTIMATED[number]]]

@@ -66,6 +66,9 @@ _WRITTEN: dict[str, Callable[..., list[Step]]] = {
 }
 
 
+_SYMMETRIC = {"cz", "cp", "cu1", "rzz", "rxx", "ryy"}
+
+
 def unrolled(circuit: QuantumCircuit, basis: Sequence[str]) -> list[CircuitInstruction] | None:
     """The instructions of a circuit in a basis that has cx and the gates used above; None: it holds other gates."""
     out: list[CircuitInstruction] = []
@@ -76,6 +79,8 @@ def unrolled(circuit: QuantumCircuit, basis: Sequence[str]) -> list[CircuitInstr
             out.append(instruction)
         elif name in _WRITTEN and instruction.is_standard_gate():
             qubits = instruction.qubits
+            if name in _SYMMETRIC and circuit.find_bit(qubits[0]).index > circuit.find_bit(qubits[1]).index:
+                qubits = qubits[::-1]  # written the same way round, neighbours on one pair merge
             for gate, at in _WRITTEN[name](*instruction.params):
                 out.append(CircuitInstruction(gate, [qubits[i] for i in at]))
         else:

@@ -1,5 +1,5 @@
 # Every target does its own set-up: a virtual environment in .venv with the versions of constraints.txt.
-#   make demo | test | test-all | bench | lint | format | clean
+#   make demo | test | test-all | bench | lint | format | clean | clean-kernels
 # PYTHON=python3.12 chooses an interpreter; WORKERS=4 the number of test processes.
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-all bench lint format clean
+.PHONY: demo test test-all bench lint format clean clean-kernels
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -27,6 +27,8 @@ bench: $(READY)
 	$(PYTEST) -m benchmark -s -p no:cacheprovider tests/benchmarks
 	$(BIN)/python tests/benchmarks/mapped_fidelity.py
 	$(BIN)/python tests/benchmarks/compile_quality.py
+	$(BIN)/python tests/benchmarks/planted_swaps.py
+	$(BIN)/python tests/benchmarks/binding.py
 	$(BIN)/python tests/benchmarks/estimate_accuracy.py
 	$(BIN)/python tests/benchmarks/estimate_ranking.py
 	$(BIN)/python tests/benchmarks/expectation_accuracy.py
@@ -52,6 +54,10 @@ $(READY): pyproject.toml constraints.txt
 	$(PIP) -r constraints.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# numba knows the file of a kernel, not the files that it calls
+clean-kernels:
+	find qcompile qtrain \( -name '*.nbi' -o -name '*.nbc' \) -delete
 
 clean:
 	rm -rf $(VENV) build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

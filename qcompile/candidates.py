@@ -27,12 +27,16 @@ from qcompile.schedule import Held, delay_seconds, find_windows, start_times
 from qcompile.synthesis import FinalMeasurement, NativeOperation, synthesize
 from qcompile.units import SWAP, Templates, Unit, fence_of, read_units
 
-SUCCESS_WEIGHT = 0.5
-"""Of log success probability beside log state fidelity. Fidelity alone is ruled by waiting on wide circuits: it takes
-slow couplers' neighbours for fewer gates' sake; success probability alone does not see waiting at all."""
+_NARROW, _BROAD = 5, 10  # qubits
+SUCCESS_WEIGHTS = (0.0, 0.5)
+"""Of log success probability beside log state fidelity, up to 5 qubits and from 10 on; in between it rises evenly.
 
-READOUT_WEIGHT = 1.0
-"""Of log readout: what cannot be read is lost, whatever state it was."""
+The fidelity of a narrow circuit is known exactly, and says all. That of a wide one is ruled by waiting, and pays for it
+in gates; success probability does not see waiting. Their mean loses little of either.
+"""
+
+READOUT_WEIGHTS = (0.3, 1.0)
+"""Of log readout, likewise: what cannot be read is lost, whatever state it was."""
 
 _STATE_WORK = 2**18  # amplitudes x two-qubit gates x draws up to which candidates are judged by a statevector: 2 ms
 _PASSES, _MORE_PASSES, _WIDE = 2, 6, 24  # forward passes of a trial; for circuits of so many qubits
@@ -90,6 +94,20 @@ class Problem:
         passes = 2 * max(circuit.two_qubit_price, 1) * len(self.slot_values)  # as many again for SWAPs
         return "marginals" if 2**circuit.num_qubits * passes <= _STATE_WORK else "cluster"
 
+    def _weight(self, ends: tuple[float, float]) -> float:
+        width = self.variants[0].circuit.num_qubits
+        return float(np.interp(width, (_NARROW, _BROAD), ends))
+
+    @cached_property
+    def success_weight(self) -> float:
+        """See `SUCCESS_WEIGHTS`."""
+        return self._weight(SUCCESS_WEIGHTS)
+
+    @cached_property
+    def readout_weight(self) -> float:
+        """See `READOUT_WEIGHTS`."""
+        return self._weight(READOUT_WEIGHTS)
+
     @cached_property
     def coupler_prices(self) -> NDArray[np.float64]:
         """[qubit, qubit] -log survival of one CX with the pulses around it; infinite where there is no coupler."""
@@ -99,7 +117,7 @@ class Problem:
     @cached_property
     def chip(self) -> Chip:
         """The largest live region for the router."""
-        return chip_arrays(self.device, self.device.components[0], READOUT_WEIGHT, 1 - SUCCESS_WEIGHT)
+        return chip_arrays(self.device, self.device.components[0], self.readout_weight, 1 - self.success_weight)
 
 
 @dataclass(frozen=True)
@@ -173,13 +191,14 @@ class Candidate:
     def merit(self) -> float:
         """What candidates are compared by; higher is better.
 
-        The mean of log state fidelity and of log success probability: see `SUCCESS_WEIGHT`.
+        The mean of log state fidelity and of log success probability: see `SUCCESS_WEIGHTS`.
         """
         gates = self.problem.device.gates
         errors = [gates[o.name, o.qubits].error or 0.0 for o in self.native if (o.name, o.qubits) in gates]
         succeeds = float(np.log1p(-np.minimum(errors, 1 - 1e-12)).sum()) if errors else 0.0
         state = math.log(max(float(self.score.fidelity.mean()), 1e-300))
-        return (1 - SUCCESS_WEIGHT) * state + SUCCESS_WEIGHT * succeeds - READOUT_WEIGHT * self.score.readout_loss
+        share = self.problem.success_weight
+        return (1 - share) * state + share * succeeds - self.problem.readout_weight * self.score.readout_loss
 
 
 def best_of(candidates: Sequence[Candidate]) -> Candidate:

@@ -35,7 +35,7 @@ The fidelity of a narrow circuit is known exactly, and says all. That of a wide 
 in gates; success probability does not see waiting. Their mean loses little of either.
 """
 
-READOUT_WEIGHTS = (0.3, 1.0)
+READOUT_WEIGHTS = (0.2, 1.0)
 """Of log readout, likewise: what cannot be read is lost, whatever state it was."""
 
 _STATE_WORK = 2**18  # amplitudes x two-qubit gates x draws up to which candidates are judged by a statevector: 2 ms

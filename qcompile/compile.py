@@ -67,8 +67,8 @@ _ESTIMATED = (1, 4, 12, 24)  # plans that are synthesized and estimated, by roun
 _MOVED = (0, 4, 12, 24)  # other places of the best one that are estimated, by round
 _FITTED = (0, 2)  # rounds that also look for a layout that nearly fits; the first one only where it may be
 _WIDE, _DEEP = 24, 6  # qubits, and blocks a qubit
-_SMALL = 60  # CX up to which the trivial layout is estimated in any case
-_NARROW = 16  # qubits up to which `_WORK` is meant
+_SMALL, _MORE_MOVED = 60, 3  # CX up to which the trivial layout and so many times more places are estimated
+_NARROW, _LEAST = 16, 0.3  # qubits for which `_WORK` is meant, and the least share of it
 _LINES = 4  # layouts along a line that are tried
 _EMBEDDED = 3  # layouts without SWAPs that are tried
 
@@ -168,9 +168,10 @@ def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
         ]
         for v in problem.variants
     ]
-    scale = max(1.0, (len(trivial) / _NARROW) ** 2)  # passes over wide circuits cost more, and more of them are needed
+    scale = max(_LEAST, (len(trivial) / _NARROW) ** 2)  # passes over wide circuits cost more, and more are needed
     found: list[Candidate] = []
-    if problem.variants[0].circuit.two_qubit_price <= _SMALL:  # routers' prices are close there: the estimate decides
+    small = problem.variants[0].circuit.two_qubit_price <= _SMALL
+    if small:  # routers' prices are close there: the estimate decides
         plain = trials(problem, problem.variants[0], [trivial], 0, 1000 * seed)
         found += [candidate(problem, planned(problem, t)) for t in plain if tuple(t.layout.tolist()) == trivial][:1]
     for number in range(rounds):
@@ -181,7 +182,8 @@ def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
             plans = [nearly_fitting(problem, variant, seed, fewest - 1) for variant in problem.variants]
             found += [candidate(problem, plan) for plan in plans if plan is not None]
         if _MOVED[number]:
-            moved = relocations(problem, best_of(found), seed + number, _MOVED[number])
+            places = _MOVED[number] * (_MORE_MOVED if small else 1)
+            moved = relocations(problem, best_of(found), seed + number, places)
             found += [candidate(problem, plan) for plan in moved]
         given = [[tuple(t.layout.tolist()) for t in pool if t.variant is v][:4] for v in problem.variants]
     return found

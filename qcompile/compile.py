@@ -59,7 +59,7 @@ from qcompile.warmup import announce
 ROUNDS = {"fast": 1, "normal": 2, "best": 4}
 """Rounds of candidates by effort."""
 
-_WORK = (800_000, 6_000_000, 60_000_000, 200_000_000)  # of the router, by round: 5 ns each
+_WORK = (800_000, 4_500_000, 60_000_000, 200_000_000)  # of the router, by round: 5 ns each
 _LINE_ORDERS = 6  # tries of `regions.alternatives`
 _ROTATING = 0.7  # share of the couplers with a good RZZ from which routing counts on it
 _FIRST_LOOK = 0.15  # share of the work for each of several variants

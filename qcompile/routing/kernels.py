@@ -75,7 +75,7 @@ def advance(blocks, chip, knobs, random, room, state, prices, target):  # type: 
     fits = True
     head = 0
     while True:
-        if used == room:
+        if used + 1 >= room:  # a block, and a SWAP right behind it
             fits = False
             break
         best_p, best_q = -1, -1  # of the SWAP that is done

@@ -18,6 +18,7 @@ from qcompile.routing.kernels import (
     DECAY,
     EXCHANGE,
     FADE,
+    FLAT,
     IDLE,
     NEARNESS,
     TEMPERATURE,
@@ -89,6 +90,7 @@ class _Router:
         self, blocks: Blocks, chip: Chip, layout: Sequence[int], knobs: Sequence[float], random: Random
     ) -> None:
         self.blocks, self.chip, self.knobs, self.random = blocks, chip, knobs, random
+        self.distance = chip.flat if knobs[FLAT] > 0 else chip.distance
         cuts = [slice(a, b) for a, b in pairwise(blocks.offsets.tolist())]
         self.wires: list[list[int]] = [blocks.wires[cut].tolist() for cut in cuts]
         self.stages: list[list[int]] = [blocks.stages[cut].tolist() for cut in cuts]
@@ -213,7 +215,7 @@ class _Router:
             for m in upcoming[:UPCOMING]:
                 other = sum(self.wires[m]) - w
                 if other != partner:
-                    far = self.chip.distance[:, self.position[other]]
+                    far = self.distance[:, self.position[other]]
                     price += self.knobs[FADE] ** abs(m - k) * (far[there] - far[here])
         return float(price)
 
@@ -243,13 +245,13 @@ class _Router:
                 if more is None or frozenset((p, q)) == self.last:
                     continue
                 e = chip.edge[p, q]
-                price = more * chip.gate[e]
+                price = more * (chip.unit if knobs[FLAT] > 0 else chip.gate[e])
                 other = self.holder.get(q)
                 for moved, away, here, there in ((w, other, p, q), (other, w, q, p)):
                     for a, b, weight in reversed(terms):
                         if moved in (a, b) and away not in (a, b):
                             partner = self.position[a + b - moved]
-                            price += weight * (chip.distance[there, partner] - chip.distance[here, partner])
+                            price += weight * (self.distance[there, partner] - self.distance[here, partner])
                 ends = max(self.clock[p], self.clock[q]) + max(more, 0) * chip.time[e]
                 price += knobs[IDLE] * self.rate * max(ends - makespan, 0)
                 price += knobs[TEMPERATURE] * chip.unit * self.random.uniform()
@@ -317,7 +319,7 @@ def route(
     """Routes from a layout as `kernels.route` does: the same items at the same price; None where room ran out."""
     router = _Router(blocks, chip, layout, knobs, random)
     router.run()
-    if len(router.items) >= room:
+    if len(router.items) + 1 >= room:
         return None
     swaps = sum(node < 0 for node, _, _ in router.items)
     pulses = sum(unit.paid for unit in router.units)

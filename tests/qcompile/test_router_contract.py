@@ -53,6 +53,7 @@ def cases(draw: st.DrawFn, max_gates: int = 30) -> Case:
     knobs[kernels.IDLE] = draw(st.sampled_from([0.0, 0.1]))
     knobs[kernels.FADE] = draw(st.sampled_from([1.0, 0.9]))
     knobs[kernels.EXCHANGE] = draw(st.integers(0, 1))
+    knobs[kernels.FLAT] = draw(st.integers(0, 1))
     layout = np.array(draw(st.permutations(region))[: circuit.num_qubits], np.int64)
     blocks, backward = (block_arrays(circuit, measured, backward=way) for way in (False, True))
     chip = chip_arrays(device, device.components[0], 0.3, 0.5)
@@ -184,7 +185,8 @@ def test_too_little_room_is_said() -> None:
     blocks = block_arrays(read_blocks(lowered.circuit, lowered.slots), [])
     device = Device.from_coupling([(0, 1), (1, 2)])
     chip = chip_arrays(device, device.components[0], 0.3, 0.5)
-    knobs = np.array([4, 0.5, 0.8, 0, 0.1, 0, 1, 0.0])
+    knobs = np.array([4, 0.5, 0.8, 0, 0.1, 0, 1, 0.0, 0])
+    assert len(knobs) == kernels.KNOBS
     layout = np.arange(3)
     assert routed(blocks, chip, layout, knobs, 1, room=3) is None
     assert plain.route(blocks, chip, layout, knobs, plain.Random(1), 3) is None

@@ -247,6 +247,17 @@ def trials(problem: Problem, variant: Variant, given: Sequence[Sequence[int]], w
     ]
 
 
+def fixed_trials(problem: Problem, variant: Variant, layout: Sequence[int], count: int, seed: int) -> list[Trial]:
+    """The best of `count` randomized routings from one layout, cheapest first."""
+    layouts = np.tile(np.array(list(layout), np.int64), (count, 1))
+    region = np.array(sorted(problem.device.components[0]), np.int64)
+    number = np.random.SeedSequence([seed, len(layout)]).generate_state(1, np.uint64)[0]
+    prices, starts, knobs, states, _, _ = search(
+        variant.forward, variant.backward, problem.chip, region, layouts, (0, 0), 1, _WAITING, number
+    )
+    return [Trial(p, variant, starts[k], knobs[k], states[k]) for k, p in enumerate(prices.tolist()) if p < 1e300]
+
+
 def planned(problem: Problem, trial: Trial) -> Plan:
     """The plan of one trial."""
     variant, circuit = trial.variant, trial.variant.circuit

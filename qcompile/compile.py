@@ -112,13 +112,13 @@ def compile(
     draws = parameter_draws(lowered.parameters, values, seed, original.name)
     body, final = without_final_measurements(cancel_pairs(lowered.circuit))
     measured = tuple(v for v, _ in final) or tuple(range(body.num_qubits))
-    variants = _variants(body, lowered.slots, measured, device)
+    variants = variants_of(body, lowered.slots, measured, device)
     problem = Problem(variants, lowered.slot_values(draws), device, measured, tuple(final))
     best = best_of(_candidates(problem, seed, ROUNDS[effort]))
 
     plan = best.plan
     compiled = to_circuit(best.native, lowered, device.num_qubits)
-    set_qiskit_layout(compiled, original, plan.initial_layout, _moves(plan))
+    set_qiskit_layout(compiled, original, plan.initial_layout, moves_of(plan))
     steps = None
     if dynamical_decoupling is not None:
         places = plan.final_layout.physical
@@ -138,7 +138,7 @@ def _estimate(compiled: QuantumCircuit, best: Candidate, steps: Sequence[NativeS
     return complete(compiled, best.problem.device, native, places, swaps=best.plan.swaps)
 
 
-def _variants(
+def variants_of(
     body: QuantumCircuit, slots: dict[Parameter, int], measured: tuple[int, ...], device: Device
 ) -> tuple[Variant, ...]:
     """The circuit as it is written, and rewritten with fewer CX where that saves many.
@@ -211,7 +211,7 @@ def _searched(problem: Problem, given: list[list[tuple[int, ...]]], work: int, s
     return pool
 
 
-def _moves(plan: Plan) -> dict[int, int]:
+def moves_of(plan: Plan) -> dict[int, int]:
     """Physical qubit -> where what was on it at the start is at the end; spare qubits that SWAPs moved included."""
     content: dict[int, int] = {}
     for entries, qubits in plan.units:

@@ -82,7 +82,7 @@ def dropped_one_qubit_gate(compiled: CompiledCircuit, rng: np.random.Generator) 
 
 
 def _with_angle(
-    compiled: CompiledCircuit, rng: np.random.Generator, change: Callable[..., object], **only: bool
+    compiled: CompiledCircuit, rng: np.random.Generator, change: Callable[..., object], *, symbolic: bool = False
 ) -> Wrong:
     def suits(_: int, instruction: CircuitInstruction) -> bool:
         if instruction.name != "rz":

@@ -58,3 +58,40 @@ def test_gates_of_another_control_state_are_not_mistaken() -> None:
     circuit = QuantumCircuit(2)
     circuit.cp(0.3, 0, 1, ctrl_state=0)
     assert Operator(lower(circuit).circuit).equiv(Operator(circuit), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "names", [("rxx", "ryy"), ("ryy", "rzz"), ("rzz", "rxx"), ("rxx", "ryy", "rzz"), ("rzz", "rzz")]
+)
+def test_exchange_gates_of_one_pair_are_written_together(names: tuple[str, ...]) -> None:
+    parameters = [Parameter(f"t{k}") for k in range(len(names))]
+    circuit = QuantumCircuit(2)
+    for k, name in enumerate(names):
+        getattr(circuit, name)(parameters[k], *((0, 1) if k % 2 else (1, 0)))
+    lowered = lower(circuit)
+    assert lowered.circuit.count_ops()["cx"] == (3 if len(names) == 3 else 2)
+    point = np.random.default_rng(3).uniform(-3, 3, (1, len(parameters)))
+    numbers = {p: float(lowered.slot_values(point)[0, k]) for p, k in lowered.slots.items()}
+    ours, theirs = lowered.circuit.assign_parameters(numbers), circuit.assign_parameters(point[0])
+    assert Operator(ours).equiv(Operator(theirs), atol=1e-12)
+
+
+def test_exchange_gates_wait_for_nothing_else() -> None:
+    circuit = QuantumCircuit(3)
+    for a, b in ((0, 1), (1, 2), (0, 1)):
+        circuit.rxx(0.3, a, b)
+        circuit.h(a)
+        circuit.ryy(0.4, a, b)
+        circuit.rzz(0.5, b, a)
+    circuit.barrier(0, 1)
+    circuit.rzz(0.6, 0, 1)
+    lowered = lower(circuit)
+    bare = QuantumCircuit(3)
+    for instruction in circuit.data:
+        if instruction.name != "barrier":
+            bare.append(instruction)
+    found = QuantumCircuit(3)
+    for instruction in lowered.circuit.data:
+        if instruction.name != "barrier":
+            found.append(instruction)
+    assert Operator(found).equiv(Operator(bare), atol=1e-12)

@@ -75,6 +75,7 @@ class Problem:
 
     Attributes:
         variants: ways to write the circuit, the plainest first.
+        later: more of them, from the second round on.
         slot_values: [draw, slot] numbers to judge candidates at, rad.
         device: the chip.
         measured: virtual qubits that are measured at the end; all of them if none is, as something will be read.
@@ -82,6 +83,7 @@ class Problem:
     """
 
     variants: tuple[Variant, ...]
+    later: tuple[Variant, ...]
     slot_values: NDArray[np.float64]
     device: Device
     measured: tuple[int, ...]

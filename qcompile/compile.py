@@ -56,6 +56,9 @@ from qcompile.values import Values, checked_seed, parameter_draws
 from qcompile.verify import assert_executable
 from qcompile.warmup import announce
 
+Placed = tuple[int, ...]
+"""[wire] physical qubit: a layout."""
+
 ROUNDS = {"fast": 1, "normal": 2, "best": 4}
 """Rounds of candidates by effort."""
 
@@ -67,7 +70,7 @@ _ESTIMATED = (1, 4, 12, 24)  # plans that are synthesized and estimated, by roun
 _MOVED = (0, 4, 12, 24)  # other places of the best one that are estimated, by round
 _FITTED = (0, 2)  # rounds that also look for a layout that nearly fits; the first one only where it may be
 _WIDE, _DEEP = 24, 6  # qubits, and blocks a qubit
-_SMALL, _MORE_MOVED = 60, 3  # CX up to which the trivial layout and so many times more places are estimated
+_SMALL, _MORE_MOVED = 30, 3  # CX up to which the trivial layout and so many times more places are estimated
 _NARROW, _LEAST = 16, 0.3  # qubits for which `_WORK` is meant, and the least share of it
 _LINES = 4  # layouts along a line that are tried
 _EMBEDDED = 3  # layouts without SWAPs that are tried
@@ -110,10 +113,15 @@ def compile(
     lowered = lower(written)
     check_mid_circuit(lowered.circuit, device)
     draws = parameter_draws(lowered.parameters, values, seed, original.name)
-    body, final = without_final_measurements(cancel_pairs(lowered.circuit))
+    body, final = without_final_measurements(lowered.circuit)
     measured = tuple(v for v, _ in final) or tuple(range(body.num_qubits))
     variants = variants_of(body, lowered.slots, measured, device)
-    problem = Problem(variants, lowered.slot_values(draws), device, measured, tuple(final))
+    later: tuple[Variant, ...] = ()
+    if effort != "fast":
+        cancelled = cancel_pairs(body)
+        if cancelled.size() < body.size():
+            later = variants_of(cancelled, lowered.slots, measured, device)
+    problem = Problem(variants, later, lowered.slot_values(draws), device, measured, tuple(final))
     best = best_of(_candidates(problem, seed, ROUNDS[effort]))
 
     plan = best.plan
@@ -160,14 +168,7 @@ def variants_of(
 def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
     """The estimated plans of some rounds; the first ones are the same whatever follows them."""
     trivial = tuple(sorted(problem.device.components[0])[: problem.variants[0].circuit.num_qubits])
-    given = [
-        [
-            trivial,
-            *embedded(problem, v, _EMBEDDED, seed),
-            *line_layouts(v.circuit, problem.device, problem.chip, _LINES),
-        ]
-        for v in problem.variants
-    ]
+    pool: list[Trial] = []
     scale = max(_LEAST, (len(trivial) / _NARROW) ** 2)  # passes over wide circuits cost more, and more are needed
     found: list[Candidate] = []
     small = problem.variants[0].circuit.two_qubit_price <= _SMALL
@@ -175,18 +176,28 @@ def _candidates(problem: Problem, seed: int, rounds: int) -> list[Candidate]:
         plain = trials(problem, problem.variants[0], [trivial], 0, 1000 * seed)
         found += [candidate(problem, planned(problem, t)) for t in plain if tuple(t.layout.tolist()) == trivial][:1]
     for number in range(rounds):
-        pool = _searched(problem, given, int(scale * _WORK[number]), 1000 * seed + 10 * number)
+        variants = problem.variants if number == 0 else problem.variants + problem.later
+        given = [
+            [tuple(t.layout.tolist()) for t in pool if t.variant is v][:4] or _proposed(problem, v, trivial, seed)
+            for v in variants
+        ]
+        pool = _searched(problem, variants, given, int(scale * _WORK[number]), 1000 * seed + 10 * number)
         found += [candidate(problem, planned(problem, trial)) for trial in pool[: _ESTIMATED[number]]]
         if number in (_FITTED if _may_nearly_fit(problem) else _FITTED[1:]):
             fewest = min(c.plan.swaps for c in found)
-            plans = [nearly_fitting(problem, variant, seed, fewest - 1) for variant in problem.variants]
+            plans = [nearly_fitting(problem, variant, seed, fewest - 1) for variant in variants]
             found += [candidate(problem, plan) for plan in plans if plan is not None]
         if _MOVED[number]:
             places = _MOVED[number] * (_MORE_MOVED if small else 1)
             moved = relocations(problem, best_of(found), seed + number, places)
             found += [candidate(problem, plan) for plan in moved]
-        given = [[tuple(t.layout.tolist()) for t in pool if t.variant is v][:4] for v in problem.variants]
     return found
+
+
+def _proposed(problem: Problem, variant: Variant, trivial: Placed, seed: int) -> list[Placed]:
+    """Layouts to begin with: the trivial one, embeddings without SWAPs, stretches of a line."""
+    lines = line_layouts(variant.circuit, problem.device, problem.chip, _LINES)
+    return [trivial, *embedded(problem, variant, _EMBEDDED, seed), *lines]
 
 
 def _may_nearly_fit(problem: Problem) -> bool:
@@ -196,17 +207,19 @@ def _may_nearly_fit(problem: Problem) -> bool:
     return circuit.num_qubits >= _WIDE or blocks >= _DEEP * circuit.num_qubits
 
 
-def _searched(problem: Problem, given: list[list[tuple[int, ...]]], work: int, seed: int) -> list[Trial]:
+def _searched(
+    problem: Problem, variants: Sequence[Variant], given: list[list[Placed]], work: int, seed: int
+) -> list[Trial]:
     """The best trials, cheapest first. Of several variants each gets a little work, the best one the rest."""
-    share = work if len(problem.variants) == 1 else int(_FIRST_LOOK * work)
+    share = work if len(variants) == 1 else int(min(_FIRST_LOOK, 0.5 / len(variants)) * work)
     pool: list[Trial] = []
-    for k, variant in enumerate(problem.variants):
+    for k, variant in enumerate(variants):
         pool += trials(problem, variant, given[k], share, seed + k)
     pool.sort(key=lambda trial: trial.price)
     if share < work:
         best = pool[0].variant
         begun = [tuple(trial.layout.tolist()) for trial in pool if trial.variant is best][:4]
-        pool += trials(problem, best, begun, work - share * len(problem.variants), seed + len(problem.variants))
+        pool += trials(problem, best, begun, work - share * len(variants), seed + len(variants))
         pool.sort(key=lambda trial: trial.price)
     return pool
 

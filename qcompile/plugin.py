@@ -166,7 +166,7 @@ class QonchipRouting(TransformationPass):
         measured = tuple(v for v, _ in final) or tuple(range(body.num_qubits))
         variants = variants_of(body, lowered.slots, measured, device)
         draws = parameter_draws(lowered.parameters, None, self.seed, circuit.name)
-        problem = Problem(variants, lowered.slot_values(draws), device, measured, tuple(final))
+        problem = Problem(variants, (), lowered.slot_values(draws), device, measured, tuple(final))
         found: list[Trial] = []
         for k, variant in enumerate(variants):
             found += fixed_trials(problem, variant, layout, self.trials, self.seed + k)

@@ -95,10 +95,9 @@ def lower(circuit: QuantumCircuit) -> Lowered:
     slots: dict[Parameter, int] = {}
     expressions: list[ParameterExpression] = []
     by_expression: dict[ParameterExpression, Parameter] = {}
-    lowered = QuantumCircuit(*circuit.qregs, *circuit.cregs, name=circuit.name)
-    for bit in (*circuit.qubits, *circuit.clbits):
-        if bit not in lowered.qubits and bit not in lowered.clbits:
-            lowered.add_bits([bit])
+    lowered = QuantumCircuit(circuit.qubits, circuit.clbits, name=circuit.name)  # in its order; registers share bits
+    for register in (*circuit.qregs, *circuit.cregs):
+        lowered.add_register(register)
     for instruction in flat:
         # read gates are good; `append` would check each again, at six times the price
         if instruction.name == "delay" or not instruction.is_parameterized():

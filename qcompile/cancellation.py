@@ -7,6 +7,7 @@ empty is gone, so what it held apart meets. Time is linear in the number of gate
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from qiskit import QuantumCircuit
@@ -16,6 +17,8 @@ _AXIS = dict.fromkeys(("rz", "p", "u1", "z", "s", "sdg", "t", "tdg"), "z")
 _AXIS |= dict.fromkeys(("rx", "x", "sx", "sxdg"), "x") | dict.fromkeys(("ry", "y"), "y") | {"h": "h"}
 _INVERSE = {"s": "sdg", "sdg": "s", "t": "tdg", "tdg": "t", "sx": "sxdg", "sxdg": "sx"}
 _ROTATIONS = {"rz", "p", "u1", "rx", "ry"}
+
+_EPSILON = 1e-10  # rad; below it a rotation is none, nor is a whole turn
 
 _Key = tuple[object, ...]
 
@@ -52,10 +55,10 @@ def cancel_pairs(circuit: QuantumCircuit) -> QuantumCircuit:
             key = partner = (name,)
             if name in _ROTATIONS:
                 angle = instruction.params[0]
-                if angle == 0.0:
-                    continue
                 if isinstance(angle, ParameterExpression):
                     key = partner = None
+                elif abs(math.remainder(angle, 2 * math.pi)) < _EPSILON:
+                    continue
                 else:
                     key, partner = (name, float(angle)), (name, -float(angle))
             elif name in _INVERSE:

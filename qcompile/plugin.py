@@ -166,12 +166,15 @@ class QonchipRouting(TransformationPass):
         measured = tuple(v for v, _ in final) or tuple(range(body.num_qubits))
         variants = variants_of(body, lowered.slots, measured, device)
         draws = parameter_draws(lowered.parameters, None, self.seed, circuit.name)
-        problem = Problem(variants, (), lowered.slot_values(draws), device, measured, tuple(final))
+        # without the measurements: no Z rotation in front of one is dropped, later passes may look at it
+        problem = Problem(variants, (), lowered.slot_values(draws), device, measured, ())
         found: list[Trial] = []
         for k, variant in enumerate(variants):
             found += fixed_trials(problem, variant, layout, self.trials, self.seed + k)
         plan = planned(problem, min(found, key=lambda trial: trial.price))
         routed = to_circuit(candidate(problem, plan).native, lowered, device.num_qubits)
+        for v, instruction in final:
+            routed.append(instruction.operation, [plan.final_layout.physical[v]], instruction.clbits)
         return routed, moves_of(plan)
 
 

@@ -196,7 +196,7 @@ def test_a_compiled_circuit_is_a_value_before_and_after_its_estimate() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         compiled.estimate = found  # type: ignore[misc]
     assert [f.name for f in dataclasses.fields(compiled)] == [
-        "circuit", "initial_layout", "final_layout", "estimate", "device", "frames", "parameters",
+        "circuit", "initial_layout", "final_layout", "estimate", "device", "parameters", "frames",
     ]  # fmt: skip
     with pytest.raises(TypeError, match="estimate"):
         CompiledCircuit(compiled.circuit, Layout((0, 1, 2)), Layout((0, 1, 2)), device=LINE)  # type: ignore[call-arg]

@@ -195,6 +195,7 @@ WIDER = {
     "ring of 20": (_measured(qoc(20, 1)), "ibm_brisbane"),
     "EfficientSU2 of 24": (_measured(efficient_su2(24, reps=1, entanglement="linear")), "ibm_brisbane"),
     "ring of 30": (_measured(qoc(30, 1)), "ibm_brisbane"),
+    "EfficientSU2 of 100": (_measured(efficient_su2(100, reps=1, entanglement="circular")), "ibm_brisbane"),
 }
 COMPILED: dict[str, CompiledCircuit] = {}
 
@@ -239,13 +240,11 @@ def test_wrong_mappings_of_wide_circuits(name: str, mutation: Mutation) -> None:
     _check(name, *WIDE[name], mutation, 0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", WIDER)
 def test_what_was_compiled_wider_is_accepted(name: str) -> None:
     assert_equivalent(WIDER[name][0], _compiled(name, *WIDER[name]))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "mutation"), _cases(WIDER))
 def test_wrong_mappings_of_wider_circuits(name: str, mutation: Mutation) -> None:
     _check(name, *WIDER[name], mutation, 0)

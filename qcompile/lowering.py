@@ -108,7 +108,11 @@ def lower(circuit: QuantumCircuit) -> Lowered:
             if not (isinstance(value, ParameterExpression) and value.parameters):
                 params.append(float(value))
                 continue
-            placeholder = by_expression.get(value)
+            try:
+                placeholder = by_expression.get(value)
+            except OverflowError:  # a - a - 1: the symbols have vanished, and Qiskit cannot hash negative numbers
+                params.append(float(value))
+                continue
             if placeholder is None:
                 by_expression[value] = placeholder = Parameter(f"slot{len(expressions)}")
                 slots[placeholder] = len(expressions)

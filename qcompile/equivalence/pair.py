@@ -7,7 +7,7 @@ the qubit for a fresh one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -66,9 +66,12 @@ class Pair(NamedTuple):
 def pair_of(original: QuantumCircuit, mapped: QuantumCircuit, start: Sequence[int], end: Sequence[int]) -> Pair:
     """Both circuits, bound; virtual qubit v enters `mapped` on qubit start[v] and leaves on end[v].
 
+    A measurement that is final in one of them only, as nothing is left of what follows it, is deferred in both.
+
     Raises: NotEquivalentError: they measure other bits in the middle.
     """
-    ours, theirs = deferred(original), deferred(mapped)
+    last = set(final_measurements(original)).intersection(final_measurements(mapped))
+    ours, theirs = deferred(original, last), deferred(mapped, last)
     if ours.records.keys() != theirs.records.keys():
         raise NotEquivalentError(
             f"mid-circuit measurements differ: {sorted(ours.records)} in the original, {sorted(theirs.records)} in the "
@@ -78,9 +81,8 @@ def pair_of(original: QuantumCircuit, mapped: QuantumCircuit, start: Sequence[in
     return Pair(ours, theirs, list(enumerate(start)), outputs)
 
 
-def deferred(circuit: QuantumCircuit) -> Wired:
-    """The steps of a bound circuit; final measurements are left out."""
-    last = set(final_measurements(circuit))
+def deferred(circuit: QuantumCircuit, last: Collection[int]) -> Wired:
+    """The steps of a bound circuit; the final measurements into the classical bits `last` are left out."""
     index_of = {q: i for i, q in enumerate(circuit.qubits)}
     bit_of = {c: i for i, c in enumerate(circuit.clbits)}
     left: dict[int, int] = {}

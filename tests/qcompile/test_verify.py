@@ -260,3 +260,21 @@ def test_fractional_angle_out_of_range_or_symbolic_is_refused(angle: object) -> 
     assert_executable(_one("rzz", *pair, params=(0.5,), width=156), fez)
     with pytest.raises(NotExecutableError, match="pi/2"):
         assert_executable(_one("rzz", *pair, params=(angle,), width=156), fez)
+
+
+@pytest.mark.parametrize("written", ["swap", "twice x", "id"])
+def test_a_measurement_that_nothing_is_left_behind_is_equivalent(written: str) -> None:
+    circuit = QuantumCircuit(2, 1)
+    circuit.h(0)
+    circuit.measure(0, 0)
+    if written == "swap":
+        circuit.swap(0, 1)
+    for gate in {"twice x": ("x", "x"), "id": ("id",)}.get(written, ()):
+        getattr(circuit, gate)(0)
+    compiled = compile(circuit, load_device("ibm_manila"), effort="fast")
+    assert_equivalent(circuit, compiled)
+    other = circuit.copy_empty_like()
+    other.measure(0, 0)
+    other.h(0)
+    with pytest.raises(NotEquivalentError):
+        assert_equivalent(other, compiled)

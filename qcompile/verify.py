@@ -1,9 +1,9 @@
 """Verification: does a circuit run on a device as it stands, and does a mapped circuit do what the original does?
 
-Equivalence is shown part by part, where nothing connects the parts of a circuit. Beyond 12 qubits, what both circuits
-have in common is cancelled from both ends first (`equivalence/cancellation.py`: of a right mapping little is left, at
-any width). What remains is simulated on a random entangled input (`equivalence/statevector.py`, to 24 qubits), or, if
-it is too wide for that, left to MQT QCEC (extra `verify`).
+Equivalence is shown part by part, where nothing connects the parts of a circuit, on a random entangled input
+(`equivalence/statevector.py`). Where that takes more than a second, what both circuits have in common is cancelled from
+both ends first (`equivalence/cancellation.py`: of a right mapping little is left, at any width); what remains is
+simulated, to 24 qubits and half a minute, or left to MQT QCEC (extra `verify`).
 """
 
 from __future__ import annotations
@@ -125,13 +125,10 @@ def assert_equivalent(original: CircuitLike, compiled: CompiledCircuit, *, seed:
         a, b = _bound(virtual, point), _bound(mapped, point)
         undecided = False
         for part in parts(pair_of(a, b, start, end)):
-            if part.width <= _NARROW:
-                statevector.compare(part, rng)
-                continue
-            if draw:
+            if draw and part.width > _NARROW:
                 break  # parts come by width, and one point is enough
-            for left in parts(reduced(part)):
-                if statevector.affordable(left):
+            for left in [part] if statevector.work(part) <= statevector.QUICK else parts(reduced(part)):
+                if statevector.work(left) <= statevector.LONGEST:
                     statevector.compare(left, rng)
                 else:
                     undecided = True

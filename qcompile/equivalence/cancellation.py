@@ -225,8 +225,8 @@ class _Peeler:
         ends = [i for i in range(len(left)) if i == len(ours) or len(self.ours.nodes[ours[i]].wires) > 1]
         for j in range(len(right) - 1, -1, -1):
             for i in reversed(ends):
-                if i + j == 0:
-                    continue
+                if i + j == 0 or (len(wires) > 2 and i < len(ours) and j < len(theirs)):
+                    continue  # of many wires, all there is on one side or the other: each try costs a millisecond
                 found = _local(right[j] @ left[i].conj().T)
                 if found is not None:
                     turns, goes = found

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
-from qiskit.circuit import Clbit, Gate, Parameter, ParameterVector, Qubit
+from qiskit import QuantumCircuit, QuantumRegister
+from qiskit.circuit import Gate, Parameter, ParameterVector
 from qiskit.circuit.library import DiagonalGate, PauliEvolutionGate
 from qiskit.quantum_info import Operator, SparsePauliOp
 
@@ -382,30 +382,3 @@ def test_a_circuit_of_100000_gates_compiles() -> None:
     compiled = compile(circuit, LINE, effort="fast")
     assert compiled.estimate.two_qubit_gates > 20_000
     assert_equivalent(circuit, compiled)
-
-
-def test_bits_keep_their_order_where_loose_ones_stand_before_registers() -> None:
-    circuit = QuantumCircuit([Qubit()], QuantumRegister(2, "q"), [Clbit()], ClassicalRegister(2, "c"))
-    circuit.x(0)
-    circuit.h(1)
-    circuit.cx(1, 2)
-    circuit.measure([0, 1, 2], [0, 2, 1])
-    compiled = compile(circuit, load_device("ibm_manila"), effort="fast")
-    assert compiled.circuit.clbits == circuit.clbits
-    assert_equivalent(circuit, compiled)
-    named = QuantumCircuit(list(circuit.qubits))
-    named.add_register(QuantumRegister(name="reversed", bits=circuit.qubits[::-1]))
-    named.x(0)
-    named.cx(0, 1)
-    assert_equivalent(named, compile(named, load_device("ibm_manila"), effort="fast"))
-
-
-def test_an_angle_whose_symbols_vanish_is_a_number() -> None:
-    a = Parameter("a")
-    circuit = QuantumCircuit(1)
-    circuit.ry(a - a - 0.7, 0)  # Qiskit keeps the parameter, and cannot hash the expression
-    circuit.rz(a - a + 0.7, 0)
-    compiled = compile(circuit, load_device("ibm_manila"), effort="fast")
-    assert_equivalent(circuit, compiled)
-    assert compiled.parameters == (a,)
-    assert compiled.bind([0.3]).num_parameters == 0

@@ -63,7 +63,7 @@ def advance(blocks, chip, knobs, random, room, state, prices, target):  # type: 
         rate += chip.idle[position[w]]
     queue = np.empty(nodes, np.int64)
     tail = 0
-    if used == 0 and finished == 0:
+    if used == 0 and finished == 0 and fronts == 0:  # not begun
         for k in range(nodes):
             if waits[k] == 0:
                 queue[tail] = k

@@ -154,7 +154,7 @@ def test_a_symbolic_global_phase_and_foreign_parameters_are_refused(feature_map:
         _ = dataclasses.replace(feature_map, parameters=tuple(ParameterVector("y", 4))).slots
 
 
-@settings(derandomize=True, max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(circuit=circuits(), device=devices())
 def test_bound_circuits_are_equivalent_on_random_devices(circuit: QuantumCircuit, device: Device) -> None:
     if circuit.num_qubits > len(device.components[0]):

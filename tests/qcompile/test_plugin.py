@@ -102,7 +102,7 @@ def test_every_level_and_each_stage_alone(level: int, way: dict[str, str], chip:
         assert transpile(circuit, optimization_level=level, seed_transpiler=3, **given, **way) == mapped
 
 
-@settings(derandomize=True, max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(circuit=circuits(), level=st.integers(0, 3), way=st.sampled_from(WAYS), seed=st.integers(0, 99))
 def test_random_circuits(circuit: QuantumCircuit, level: int, way: dict[str, str], seed: int) -> None:
     mapped = transpile(

@@ -21,19 +21,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from qtrain.simulators.rows_kernels import (
-    add_scaled,
-    copy_row,
-    cross_sum,
-    four_rows,
-    im_sum,
-    mix_pair,
-    re_sum,
-    row_im,
-    row_re,
-    turn,
-    turn_rows,
-)
+from qtrain.simulators.rows_kernels import copy_row, four_rows, im_sum, mix_rows, re_sum, row_im, row_re, turn, turn_rows
 
 RUN, DIAGONAL, PERMUTATION, ROTATION, DENSE = 0, 1, 2, 3, 4
 FIXED, X, Y, Z = 0, 1, 2, 3  # elements of a run
@@ -42,13 +30,21 @@ _jit = numba.njit(cache=True, nogil=True, fastmath=True)
 
 
 @_jit
+def parity(value: int) -> int:
+    """1 where an odd number of bits is set, else 0; without a branch, so that loops over it are vector loops."""
+    value ^= value >> 32
+    value ^= value >> 16
+    value ^= value >> 8
+    value ^= value >> 4
+    value ^= value >> 2
+    value ^= value >> 1
+    return value & 1
+
+
+@_jit
 def odd(value: int) -> bool:
     """Whether an odd number of bits is set."""
-    parity = False
-    while value:
-        value &= value - 1
-        parity = not parity
-    return parity
+    return parity(value) == 1
 
 
 @_jit
@@ -123,31 +119,44 @@ def _run_gradient(op: Any, elements: Any, blochs: Any, turns: Any, g: Any, gradi
 
 @_jit
 def _apply_run(re: Any, im: Any, run: int, ur: Any, ui: Any) -> None:
-    for base in range(0, re.size, 2 * run):
+    """A 2 x 2 matrix, entries 00, 01, 10, 11, on the qubit whose two halves are `run` entries apart."""
+    for base in range(0, re.size, 2 * run):  # slices: the compiler would test all blocks for overlap at once, in vain
         middle, end = base + run, base + 2 * run
-        mix_pair(re[base:middle], im[base:middle], re[middle:end], im[middle:end], ur, ui)
+        mix_rows(re[base:middle], im[base:middle], re[middle:end], im[middle:end], ur, ui)
 
 
 @_jit
-def _run_overlaps(lr: Any, li: Any, re: Any, im: Any, run: int, columns: int, g: Any) -> None:
-    """g [3, width] = Im <lambda|P|psi> of one qubit's X, Y, Z; width columns, or 1 for the sum over them."""
+def _run_sums(lr: Any, li: Any, re: Any, im: Any, run: int, g: Any) -> None:
+    """g [3, 1] = Im <lambda|P|psi> of one qubit's X, Y, Z, summed over the columns."""
+    p, q = lr.reshape(-1, 2, run), li.reshape(-1, 2, run)
+    a, b = re.reshape(-1, 2, run), im.reshape(-1, 2, run)
+    x, y, z = g.dtype.type(0), g.dtype.type(0), g.dtype.type(0)
+    for block in range(a.shape[0]):
+        for k in range(run):
+            p0, q0, p1, q1 = p[block, 0, k], q[block, 0, k], p[block, 1, k], q[block, 1, k]
+            a0, b0, a1, b1 = a[block, 0, k], b[block, 0, k], a[block, 1, k], b[block, 1, k]
+            x += p0 * b1 - q0 * a1 + p1 * b0 - q1 * a0
+            y += p1 * a0 + q1 * b0 - p0 * a1 - q0 * b1
+            z += p0 * b0 - q0 * a0 - p1 * b1 + q1 * a1
+    g[0, 0], g[1, 0], g[2, 0] = x, y, z
+
+
+@_jit
+def _run_rows(lr: Any, li: Any, re: Any, im: Any, run: int, columns: int, g: Any) -> None:
+    """g [3, columns]: the same of every column."""
+    shape = (-1, 2, run // columns, columns)
+    p, q, a, b = lr.reshape(shape), li.reshape(shape), re.reshape(shape), im.reshape(shape)
     g[:] = 0
-    for base in range(0, re.size, 2 * run):
-        if g.shape[1] == 1:
-            low, high = slice(base, base + run), slice(base + run, base + 2 * run)
-            x, y, z = cross_sum(lr[low], li[low], lr[high], li[high], re[low], im[low], re[high], im[high])
-            g[0, 0] += x
-            g[1, 0] += y
-            g[2, 0] += z
-            continue
-        for row in range(base, base + run, columns):
-            low, high = slice(row, row + columns), slice(row + run, row + run + columns)
-            row_im(g[0], lr[low], li[low], re[high], im[high], 1)
-            row_im(g[0], lr[high], li[high], re[low], im[low], 1)
-            row_re(g[1], lr[high], li[high], re[low], im[low], 1)
-            row_re(g[1], lr[low], li[low], re[high], im[high], -1)
-            row_im(g[2], lr[low], li[low], re[low], im[low], 1)
-            row_im(g[2], lr[high], li[high], re[high], im[high], -1)
+    for block in range(a.shape[0]):
+        for row in range(a.shape[2]):
+            p0, q0, p1, q1 = p[block, 0, row], q[block, 0, row], p[block, 1, row], q[block, 1, row]
+            a0, b0, a1, b1 = a[block, 0, row], b[block, 0, row], a[block, 1, row], b[block, 1, row]
+            for k in range(columns):
+                g[0, k] += p0[k] * b1[k] - q0[k] * a1[k] + p1[k] * b0[k] - q1[k] * a0[k]
+            for k in range(columns):
+                g[1, k] += p1[k] * a0[k] + q1[k] * b0[k] - p0[k] * a1[k] - q0[k] * b1[k]
+            for k in range(columns):
+                g[2, k] += p0[k] * b0[k] - q0[k] * a0[k] - p1[k] * b1[k] + q1[k] * a1[k]
 
 
 @_jit
@@ -210,8 +219,8 @@ def string_overlap(lr: Any, li: Any, re: Any, im: Any, columns: int, x: int, z: 
 
 
 @_jit
-def _phases(op: Any, elements: Any, tables: Any, turns: Any, dimension: int, pr: Any, pi: Any) -> None:
-    """pr, pi [dimension]: the phase of every amplitude under a DIAGONAL."""
+def _phases(op: Any, elements: Any, tables: Any, turns: Any, pr: Any, pi: Any) -> None:
+    """pr, pi [amplitude]: the phases of a DIAGONAL."""
     if op[5] < 0:
         pr[:] = 1
         pi[:] = 0
@@ -219,53 +228,76 @@ def _phases(op: Any, elements: Any, tables: Any, turns: Any, dimension: int, pr:
         pr[:] = tables[0, op[5]]
         pi[:] = tables[1, op[5]]
     for e in range(op[3], op[4]):
-        at = elements[e, 1]
-        rotate(pr, pi, 1, 0, elements[e, 0], turns[0][at : at + 1], turns[1][at : at + 1], 1)
+        mask, c, s = elements[e, 0], turns[0][elements[e, 1]], turns[1][elements[e, 1]]
+        for i in range(pr.size):
+            a, b = pr[i], pi[i]
+            t = s if parity(i & mask) else -s
+            pr[i] = c * a - t * b
+            pi[i] = c * b + t * a
 
 
 @_jit
 def _apply_phases(re: Any, im: Any, columns: int, pr: Any, pi: Any, direction: int) -> None:
+    real, imaginary = re.reshape(-1, columns), im.reshape(-1, columns)
     for i in range(pr.size):
-        row = slice(i * columns, (i + 1) * columns)
-        turn(re[row], im[row], pr[i], direction * pi[i])
+        c, s = pr[i], pi[i] if direction > 0 else -pi[i]
+        for k in range(columns):
+            a, b = real[i, k], imaginary[i, k]
+            real[i, k] = c * a - s * b
+            imaginary[i, k] = c * b + s * a
 
 
 @_jit
-def _diagonal_gradient(
-    lr: Any, li: Any, re: Any, im: Any, columns: int, op: Any, elements: Any, gradient: Any
-) -> None:
-    """Adds the derivatives of a DIAGONAL's rotations: signed sums of Im(conj(lambda_i) psi_i)."""
-    width = gradient.shape[1]
-    for i in range(re.size // columns):
-        row = slice(i * columns, (i + 1) * columns)
-        if width == 1:
-            total = im_sum(lr[row], li[row], re[row], im[row])
-            for e in range(op[3], op[4]):
-                at = elements[e, 1]
-                gradient[at, 0] += -total if odd(i & elements[e, 0]) else total
-            continue
+def _diagonal_sums(lr: Any, li: Any, re: Any, im: Any, columns: int, op: Any, elements: Any, gradient: Any) -> None:
+    """Adds to gradient [slot, 1] the derivatives of a DIAGONAL's rotations: signed sums of Im(conj(lambda_i) psi_i)."""
+    shape = (-1, columns)
+    p, q, a, b = lr.reshape(shape), li.reshape(shape), re.reshape(shape), im.reshape(shape)
+    sums = np.empty(len(a), re.dtype)
+    for i in range(len(a)):
+        total = gradient.dtype.type(0)
+        for k in range(columns):
+            total += p[i, k] * b[i, k] - q[i, k] * a[i, k]
+        sums[i] = total
+    for e in range(op[3], op[4]):
+        mask, total = elements[e, 0], gradient.dtype.type(0)
+        for i in range(sums.size):
+            total += -sums[i] if parity(i & mask) else sums[i]
+        gradient[elements[e, 1], 0] += total
+
+
+@_jit
+def _diagonal_rows(lr: Any, li: Any, re: Any, im: Any, columns: int, op: Any, elements: Any, gradient: Any) -> None:
+    """The same of every column: gradient [slot, columns]."""
+    shape = (-1, columns)
+    p, q, a, b = lr.reshape(shape), li.reshape(shape), re.reshape(shape), im.reshape(shape)
+    products = np.empty(columns, re.dtype)
+    for i in range(len(a)):
+        for k in range(columns):
+            products[k] = p[i, k] * b[i, k] - q[i, k] * a[i, k]
         for e in range(op[3], op[4]):
-            sign = -1 if odd(i & elements[e, 0]) else 1
-            row_im(gradient[elements[e, 1]], lr[row], li[row], re[row], im[row], sign)
+            out = gradient[elements[e, 1]]
+            if parity(i & elements[e, 0]):
+                for k in range(columns):
+                    out[k] -= products[k]
+            else:
+                for k in range(columns):
+                    out[k] += products[k]
 
 
 @_jit
 def _move(re: Any, im: Any, columns: int, moves: Any, first: int, end: int, back: bool) -> None:
     """Copies rows of the state along cycles."""
+    real, imaginary = re.reshape(-1, columns), im.reshape(-1, columns)
     spare_r, spare_i = np.empty(columns, re.dtype), np.empty(columns, re.dtype)
     for m in range(end - first):
         row = moves[end - 1 - m] if back else moves[first + m]
         to, source = (row[1], row[0]) if back else (row[0], row[1])
-        a, b = to * columns, source * columns
-        if to < 0:
-            copy_row(spare_r, re[b : b + columns])
-            copy_row(spare_i, im[b : b + columns])
-        elif source < 0:
-            copy_row(re[a : a + columns], spare_r)
-            copy_row(im[a : a + columns], spare_i)
-        else:
-            copy_row(re[a : a + columns], re[b : b + columns])
-            copy_row(im[a : a + columns], im[b : b + columns])
+        to_r, to_i = (spare_r, spare_i) if to < 0 else (real[to], imaginary[to])
+        from_r, from_i = (spare_r, spare_i) if source < 0 else (real[source], imaginary[source])
+        for k in range(columns):
+            to_r[k] = from_r[k]
+        for k in range(columns):
+            to_i[k] = from_i[k]
 
 
 @_jit
@@ -300,7 +332,7 @@ def apply(re: Any, im: Any, columns: int, code: Any, turns: Any, first: int, end
             run_matrix(op, elements, matrices, turns, ur, ui)
             _apply_run(re, im, a * columns, ur, ui)
         elif kind == DIAGONAL:
-            _phases(op, elements, tables, turns, dimension, pr, pi)
+            _phases(op, elements, tables, turns, pr, pi)
             _apply_phases(re, im, columns, pr, pi, 1)
         elif kind == PERMUTATION:
             _move(re, im, columns, moves, at, op[4], False)
@@ -330,7 +362,10 @@ def take_back(
         op = ops[number]
         kind, a, b, at = op[0], op[1], op[2], op[3]
         if kind == RUN:
-            _run_overlaps(lr, li, re, im, a * columns, columns, g)
+            if g.shape[1] == 1:
+                _run_sums(lr, li, re, im, a * columns, g)
+            else:
+                _run_rows(lr, li, re, im, a * columns, columns, g)
             _run_gradient(op, elements, blochs, turns, g, gradient)
             if op[6]:
                 run_matrix(op, elements, matrices, turns, ur, ui)
@@ -339,9 +374,12 @@ def take_back(
                 _apply_run(re, im, a * columns, ur, ui)
                 _apply_run(lr, li, a * columns, ur, ui)
         elif kind == DIAGONAL:
-            _diagonal_gradient(lr, li, re, im, columns, op, elements, gradient)
+            if g.shape[1] == 1:
+                _diagonal_sums(lr, li, re, im, columns, op, elements, gradient)
+            else:
+                _diagonal_rows(lr, li, re, im, columns, op, elements, gradient)
             if op[6]:
-                _phases(op, elements, tables, turns, dimension, pr, pi)
+                _phases(op, elements, tables, turns, pr, pi)
                 _apply_phases(re, im, columns, pr, pi, -1)
                 _apply_phases(lr, li, columns, pr, pi, -1)
         elif kind == PERMUTATION:
@@ -366,17 +404,22 @@ def product_state(re: Any, im: Any, columns: int, code: Any, turns: Any, starts:
     im[:] = 0
     re[:columns] = 1
     one_r, one_i = np.empty(2 * columns, re.dtype), np.empty(2 * columns, re.dtype)
-    size = columns
+    low_r, low_i, high_r, high_i = one_r[:columns], one_i[:columns], one_r[columns:], one_i[columns:]
+    real, imaginary = re.reshape(-1, columns), im.reshape(-1, columns)
+    rows = 1
     for q in range(starts.size - 1):
         if starts[q + 1] > starts[q]:
             one_r[:] = 0
             one_i[:] = 0
             one_r[:columns] = 1
             apply(one_r, one_i, columns, code, turns, starts[q], starts[q + 1])
-            for base in range(0, size, columns):
-                row, high = slice(base, base + columns), slice(size + base, size + base + columns)
-                copy_row(re[high], re[row])
-                copy_row(im[high], im[row])
-                turn_rows(re[high], im[high], one_r[columns:], one_i[columns:], 1)
-                turn_rows(re[row], im[row], one_r[:columns], one_i[:columns], 1)
-        size *= 2
+            for i in range(rows):
+                for k in range(columns):
+                    real[rows + i, k] = high_r[k] * real[i, k] - high_i[k] * imaginary[i, k]
+                for k in range(columns):
+                    imaginary[rows + i, k] = high_r[k] * imaginary[i, k] + high_i[k] * real[i, k]
+                for k in range(columns):
+                    a, b = real[i, k], imaginary[i, k]
+                    real[i, k] = low_r[k] * a - low_i[k] * b
+                    imaginary[i, k] = low_r[k] * b + low_i[k] * a
+        rows *= 2

@@ -65,11 +65,11 @@ def shared_unitaries(code: Any, turns: Any, segments: Any, out: Any) -> None:
 
 @_jit
 def forward(
-    state: Any, columns: int, code: Any, turns: Any, starts: Any, segments: Any, unitaries: Any, strings: Any, out: Any
+    state: Any, columns: int, code: Any, turns: Any, qubits: int, segments: Any, unitaries: Any, strings: Any, out: Any
 ) -> None:
     """state [2, dimension * columns] and out [string, column] of a batch; segments [segment, 3]: first, end, multiply."""
     re, im = state[0], state[1]
-    product_state(re, im, columns, code, turns, starts)
+    product_state(re, im, columns, code, turns, qubits)
     for s in range(len(segments)):
         if segments[s, 2]:
             old = state.copy()

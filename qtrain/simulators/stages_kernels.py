@@ -9,6 +9,8 @@ amplitude * columns + column. A row of `ops` [op, 7] is (kind, a, b, first, end,
     ROTATION     exp(-i angle P / 2) with masks a = x, b = z of P, first = its slot
     DENSE        a fixed 4 x 4 map on bits a and b, first = its number
 
+The first ones, one a qubit, are runs that make the product state to begin with; their angles may differ by column.
+
 A Pauli string is two bit masks: P |j> = i^y (-1)^|j & z| |j ^ x>, y the number of Y. `undo` is 0 where no earlier
 operation shares a qubit, so that nothing reads the state any more. turns: (cos [slot], sin [slot] of half of the angles
 that all columns share, row_of [slot] = row of an angle a column or -1, cos_rows, sin_rows [row, columns]).
@@ -128,35 +130,33 @@ def _apply_run(re: Any, im: Any, run: int, ur: Any, ui: Any) -> None:
 @_jit
 def _run_sums(lr: Any, li: Any, re: Any, im: Any, run: int, g: Any) -> None:
     """g [3, 1] = Im <lambda|P|psi> of one qubit's X, Y, Z, summed over the columns."""
-    p, q = lr.reshape(-1, 2, run), li.reshape(-1, 2, run)
-    a, b = re.reshape(-1, 2, run), im.reshape(-1, 2, run)
     x, y, z = g.dtype.type(0), g.dtype.type(0), g.dtype.type(0)
-    for block in range(a.shape[0]):
+    for base in range(0, re.size, 2 * run):
+        middle, end = base + run, base + 2 * run
+        p0, q0, p1, q1 = lr[base:middle], li[base:middle], lr[middle:end], li[middle:end]
+        a0, b0, a1, b1 = re[base:middle], im[base:middle], re[middle:end], im[middle:end]
         for k in range(run):
-            p0, q0, p1, q1 = p[block, 0, k], q[block, 0, k], p[block, 1, k], q[block, 1, k]
-            a0, b0, a1, b1 = a[block, 0, k], b[block, 0, k], a[block, 1, k], b[block, 1, k]
-            x += p0 * b1 - q0 * a1 + p1 * b0 - q1 * a0
-            y += p1 * a0 + q1 * b0 - p0 * a1 - q0 * b1
-            z += p0 * b0 - q0 * a0 - p1 * b1 + q1 * a1
+            x += p0[k] * b1[k] - q0[k] * a1[k] + p1[k] * b0[k] - q1[k] * a0[k]
+            y += p1[k] * a0[k] + q1[k] * b0[k] - p0[k] * a1[k] - q0[k] * b1[k]
+            z += p0[k] * b0[k] - q0[k] * a0[k] - p1[k] * b1[k] + q1[k] * a1[k]
     g[0, 0], g[1, 0], g[2, 0] = x, y, z
 
 
 @_jit
-def _run_rows(lr: Any, li: Any, re: Any, im: Any, run: int, columns: int, g: Any) -> None:
-    """g [3, columns]: the same of every column."""
-    shape = (-1, 2, run // columns, columns)
-    p, q, a, b = lr.reshape(shape), li.reshape(shape), re.reshape(shape), im.reshape(shape)
+def _run_rows(lr: Any, li: Any, re: Any, im: Any, bit: int, g: Any) -> None:
+    """g [3, columns]: the same of every column; states [amplitude, columns]."""
     g[:] = 0
-    for block in range(a.shape[0]):
-        for row in range(a.shape[2]):
-            p0, q0, p1, q1 = p[block, 0, row], q[block, 0, row], p[block, 1, row], q[block, 1, row]
-            a0, b0, a1, b1 = a[block, 0, row], b[block, 0, row], a[block, 1, row], b[block, 1, row]
-            for k in range(columns):
-                g[0, k] += p0[k] * b1[k] - q0[k] * a1[k] + p1[k] * b0[k] - q1[k] * a0[k]
-            for k in range(columns):
-                g[1, k] += p1[k] * a0[k] + q1[k] * b0[k] - p0[k] * a1[k] - q0[k] * b1[k]
-            for k in range(columns):
-                g[2, k] += p0[k] * b0[k] - q0[k] * a0[k] - p1[k] * b1[k] + q1[k] * a1[k]
+    for i in range(len(re)):
+        if i & bit:
+            continue
+        p0, q0, p1, q1 = lr[i], li[i], lr[i | bit], li[i | bit]
+        a0, b0, a1, b1 = re[i], im[i], re[i | bit], im[i | bit]
+        for k in range(a0.size):
+            g[0, k] += p0[k] * b1[k] - q0[k] * a1[k] + p1[k] * b0[k] - q1[k] * a0[k]
+        for k in range(a0.size):
+            g[1, k] += p1[k] * a0[k] + q1[k] * b0[k] - p0[k] * a1[k] - q0[k] * b1[k]
+        for k in range(a0.size):
+            g[2, k] += p0[k] * b0[k] - q0[k] * a0[k] - p1[k] * b1[k] + q1[k] * a1[k]
 
 
 @_jit
@@ -237,26 +237,26 @@ def _phases(op: Any, elements: Any, tables: Any, turns: Any, pr: Any, pi: Any) -
 
 
 @_jit
-def _apply_phases(re: Any, im: Any, columns: int, pr: Any, pi: Any, direction: int) -> None:
-    real, imaginary = re.reshape(-1, columns), im.reshape(-1, columns)
-    for i in range(pr.size):
+def _apply_phases(re: Any, im: Any, pr: Any, pi: Any, direction: int) -> None:
+    """States [amplitude, columns] times the phases, or their conjugates for direction -1."""
+    for i in range(len(re)):
         c, s = pr[i], pi[i] if direction > 0 else -pi[i]
-        for k in range(columns):
-            a, b = real[i, k], imaginary[i, k]
-            real[i, k] = c * a - s * b
-            imaginary[i, k] = c * b + s * a
+        for k in range(re.shape[1]):
+            a, b = re[i, k], im[i, k]
+            re[i, k] = c * a - s * b
+            im[i, k] = c * b + s * a
 
 
 @_jit
-def _diagonal_sums(lr: Any, li: Any, re: Any, im: Any, columns: int, op: Any, elements: Any, gradient: Any) -> None:
-    """Adds to gradient [slot, 1] the derivatives of a DIAGONAL's rotations: signed sums of Im(conj(lambda_i) psi_i)."""
-    shape = (-1, columns)
-    p, q, a, b = lr.reshape(shape), li.reshape(shape), re.reshape(shape), im.reshape(shape)
-    sums = np.empty(len(a), re.dtype)
-    for i in range(len(a)):
+def _diagonal_sums(lr: Any, li: Any, re: Any, im: Any, op: Any, elements: Any, sums: Any, gradient: Any) -> None:
+    """Adds to gradient [slot, 1] the derivatives of a DIAGONAL's rotations: signed sums of Im(conj(lambda_i) psi_i).
+
+    States [amplitude, columns]; sums [amplitude] is overwritten.
+    """
+    for i in range(len(re)):
         total = gradient.dtype.type(0)
-        for k in range(columns):
-            total += p[i, k] * b[i, k] - q[i, k] * a[i, k]
+        for k in range(re.shape[1]):
+            total += lr[i, k] * im[i, k] - li[i, k] * re[i, k]
         sums[i] = total
     for e in range(op[3], op[4]):
         mask, total = elements[e, 0], gradient.dtype.type(0)
@@ -266,14 +266,13 @@ def _diagonal_sums(lr: Any, li: Any, re: Any, im: Any, columns: int, op: Any, el
 
 
 @_jit
-def _diagonal_rows(lr: Any, li: Any, re: Any, im: Any, columns: int, op: Any, elements: Any, gradient: Any) -> None:
+def _diagonal_rows(lr: Any, li: Any, re: Any, im: Any, op: Any, elements: Any, gradient: Any) -> None:
     """The same of every column: gradient [slot, columns]."""
-    shape = (-1, columns)
-    p, q, a, b = lr.reshape(shape), li.reshape(shape), re.reshape(shape), im.reshape(shape)
+    columns = re.shape[1]
     products = np.empty(columns, re.dtype)
-    for i in range(len(a)):
+    for i in range(len(re)):
         for k in range(columns):
-            products[k] = p[i, k] * b[i, k] - q[i, k] * a[i, k]
+            products[k] = lr[i, k] * im[i, k] - li[i, k] * re[i, k]
         for e in range(op[3], op[4]):
             out = gradient[elements[e, 1]]
             if parity(i & elements[e, 0]):
@@ -285,10 +284,10 @@ def _diagonal_rows(lr: Any, li: Any, re: Any, im: Any, columns: int, op: Any, el
 
 
 @_jit
-def _move(re: Any, im: Any, columns: int, moves: Any, first: int, end: int, back: bool) -> None:
-    """Copies rows of the state along cycles."""
-    real, imaginary = re.reshape(-1, columns), im.reshape(-1, columns)
-    spare_r, spare_i = np.empty(columns, re.dtype), np.empty(columns, re.dtype)
+def _move(real: Any, imaginary: Any, moves: Any, first: int, end: int, back: bool) -> None:
+    """Copies rows of a state [amplitude, columns] along cycles."""
+    columns = real.shape[1]
+    spare_r, spare_i = np.empty(columns, real.dtype), np.empty(columns, real.dtype)
     for m in range(end - first):
         row = moves[end - 1 - m] if back else moves[first + m]
         to, source = (row[1], row[0]) if back else (row[0], row[1])
@@ -322,7 +321,8 @@ def apply(re: Any, im: Any, columns: int, code: Any, turns: Any, first: int, end
     """Applies operations first to end. code: (ops, elements, matrices, blochs, tables, moves, twos, inverses)."""
     ops, elements, matrices, _, tables, moves, twos, _ = code
     cos, sin, row_of, cos_rows, sin_rows = turns
-    dimension = re.size // columns
+    psi_r, psi_i = re.reshape(-1, columns), im.reshape(-1, columns)
+    dimension = len(psi_r)
     ur, ui = np.empty(4, re.dtype), np.empty(4, re.dtype)
     pr, pi = np.empty(dimension, re.dtype), np.empty(dimension, re.dtype)
     for number in range(first, end):
@@ -333,9 +333,9 @@ def apply(re: Any, im: Any, columns: int, code: Any, turns: Any, first: int, end
             _apply_run(re, im, a * columns, ur, ui)
         elif kind == DIAGONAL:
             _phases(op, elements, tables, turns, pr, pi)
-            _apply_phases(re, im, columns, pr, pi, 1)
+            _apply_phases(psi_r, psi_i, pr, pi, 1)
         elif kind == PERMUTATION:
-            _move(re, im, columns, moves, at, op[4], False)
+            _move(psi_r, psi_i, moves, at, op[4], False)
         elif kind == ROTATION:
             r = row_of[at]
             c, s = (cos[at : at + 1], sin[at : at + 1]) if r < 0 else (cos_rows[r], sin_rows[r])
@@ -354,9 +354,12 @@ def take_back(
     """
     ops, elements, matrices, blochs, tables, moves, _, inverses = code
     cos, sin, row_of, cos_rows, sin_rows = turns
-    dimension = re.size // columns
+    psi_r, psi_i = re.reshape(-1, columns), im.reshape(-1, columns)
+    dimension = len(psi_r)
     ur, ui = np.empty(4, re.dtype), np.empty(4, re.dtype)
     pr, pi = np.empty(dimension, re.dtype), np.empty(dimension, re.dtype)
+    pulled_r, pulled_i = lr.reshape(-1, columns), li.reshape(-1, columns)
+    sums = np.empty(dimension, re.dtype)
     g = np.empty((3, gradient.shape[1]), re.dtype)
     for number in range(end - 1, first - 1, -1):
         op = ops[number]
@@ -365,7 +368,7 @@ def take_back(
             if g.shape[1] == 1:
                 _run_sums(lr, li, re, im, a * columns, g)
             else:
-                _run_rows(lr, li, re, im, a * columns, columns, g)
+                _run_rows(pulled_r, pulled_i, psi_r, psi_i, a, g)
             _run_gradient(op, elements, blochs, turns, g, gradient)
             if op[6]:
                 run_matrix(op, elements, matrices, turns, ur, ui)
@@ -375,16 +378,16 @@ def take_back(
                 _apply_run(lr, li, a * columns, ur, ui)
         elif kind == DIAGONAL:
             if g.shape[1] == 1:
-                _diagonal_sums(lr, li, re, im, columns, op, elements, gradient)
+                _diagonal_sums(pulled_r, pulled_i, psi_r, psi_i, op, elements, sums, gradient)
             else:
-                _diagonal_rows(lr, li, re, im, columns, op, elements, gradient)
+                _diagonal_rows(pulled_r, pulled_i, psi_r, psi_i, op, elements, gradient)
             if op[6]:
                 _phases(op, elements, tables, turns, pr, pi)
-                _apply_phases(re, im, columns, pr, pi, -1)
-                _apply_phases(lr, li, columns, pr, pi, -1)
+                _apply_phases(psi_r, psi_i, pr, pi, -1)
+                _apply_phases(pulled_r, pulled_i, pr, pi, -1)
         elif kind == PERMUTATION:
-            _move(re, im, columns, moves, at, op[4], True)
-            _move(lr, li, columns, moves, at, op[4], True)
+            _move(psi_r, psi_i, moves, at, op[4], True)
+            _move(pulled_r, pulled_i, moves, at, op[4], True)
         elif kind == ROTATION:
             r = row_of[at]
             c, s = (cos[at : at + 1], sin[at : at + 1]) if r < 0 else (cos_rows[r], sin_rows[r])
@@ -398,28 +401,61 @@ def take_back(
 
 
 @_jit
-def product_state(re: Any, im: Any, columns: int, code: Any, turns: Any, starts: Any) -> None:
-    """The product of one-qubit states: operations starts[q] to starts[q + 1], on bit 0, make qubit q's."""
-    re[:] = 0
-    im[:] = 0
-    re[:columns] = 1
-    one_r, one_i = np.empty(2 * columns, re.dtype), np.empty(2 * columns, re.dtype)
-    low_r, low_i, high_r, high_i = one_r[:columns], one_i[:columns], one_r[columns:], one_i[columns:]
+def _start(op: Any, elements: Any, matrices: Any, turns: Any, r: Any, i: Any) -> None:
+    """r, i [2, columns]: one qubit's state after the elements of `op`, from |0>."""
+    cos, sin, row_of, cos_rows, sin_rows = turns
+    r[0], r[1], i[0], i[1] = 1, 0, 0, 0
+    ur, ui = np.empty(4, r.dtype), np.empty(4, r.dtype)
+    for e in range(op[3], op[4]):
+        kind, at = elements[e, 0], elements[e, 1]
+        if kind == FIXED:
+            for entry in range(4):
+                ur[entry], ui[entry] = matrices[0, at, entry >> 1, entry & 1], matrices[1, at, entry >> 1, entry & 1]
+            mix_rows(r[0], i[0], r[1], i[1], ur, ui)
+            continue
+        row = row_of[at]
+        if row < 0:
+            if kind == X:
+                turn(r[0], i[1], cos[at], -sin[at])
+                turn(r[1], i[0], cos[at], -sin[at])
+            elif kind == Y:
+                turn(r[0], r[1], cos[at], sin[at])
+                turn(i[0], i[1], cos[at], sin[at])
+            else:
+                turn(r[0], i[0], cos[at], -sin[at])
+                turn(r[1], i[1], cos[at], sin[at])
+            continue
+        c, s = cos_rows[row], sin_rows[row]
+        if kind == X:
+            turn_rows(r[0], i[1], c, s, -1)
+            turn_rows(r[1], i[0], c, s, -1)
+        elif kind == Y:
+            turn_rows(r[0], r[1], c, s, 1)
+            turn_rows(i[0], i[1], c, s, 1)
+        else:
+            turn_rows(r[0], i[0], c, s, -1)
+            turn_rows(r[1], i[1], c, s, 1)
+
+
+@_jit
+def product_state(re: Any, im: Any, columns: int, code: Any, turns: Any, qubits: int) -> None:
+    """The product of one-qubit states: operation q makes qubit q's from |0>."""
+    ops, elements, matrices = code[0], code[1], code[2]
     real, imaginary = re.reshape(-1, columns), im.reshape(-1, columns)
-    rows = 1
-    for q in range(starts.size - 1):
-        if starts[q + 1] > starts[q]:
-            one_r[:] = 0
-            one_i[:] = 0
-            one_r[:columns] = 1
-            apply(one_r, one_i, columns, code, turns, starts[q], starts[q + 1])
-            for i in range(rows):
-                for k in range(columns):
-                    real[rows + i, k] = high_r[k] * real[i, k] - high_i[k] * imaginary[i, k]
-                for k in range(columns):
-                    imaginary[rows + i, k] = high_r[k] * imaginary[i, k] + high_i[k] * real[i, k]
-                for k in range(columns):
-                    a, b = real[i, k], imaginary[i, k]
-                    real[i, k] = low_r[k] * a - low_i[k] * b
-                    imaginary[i, k] = low_r[k] * b + low_i[k] * a
-        rows *= 2
+    real[0], imaginary[0] = 1, 0
+    r, i = np.empty((2, columns), re.dtype), np.empty((2, columns), re.dtype)
+    for q in range(qubits):
+        rows = 1 << q
+        if ops[q, 4] == ops[q, 3]:
+            real[rows : 2 * rows], imaginary[rows : 2 * rows] = 0, 0
+            continue
+        _start(ops[q], elements, matrices, turns, r, i)
+        for row in range(rows):
+            for k in range(columns):
+                real[rows + row, k] = r[1, k] * real[row, k] - i[1, k] * imaginary[row, k]
+            for k in range(columns):
+                imaginary[rows + row, k] = r[1, k] * imaginary[row, k] + i[1, k] * real[row, k]
+            for k in range(columns):
+                a, b = real[row, k], imaginary[row, k]
+                real[row, k] = r[0, k] * a - i[0, k] * b
+                imaginary[row, k] = r[0, k] * b + i[0, k] * a

@@ -7,6 +7,7 @@ from qtrain.executors.dry_run import DryRun
 from qtrain.executors.exact import ExactSimulator
 from qtrain.executors.noisy import NoisySimulator
 from qtrain.executors.replay import Replay
+from qtrain.executors.torch_simulator import TorchSimulator
 from qtrain.gradients import adjoint, parameter_shift, prune, spsa
 from qtrain.layer import QuantumLayer
 from qtrain.ledger import Ledger
@@ -25,6 +26,7 @@ __all__ = [
     "QuantumLayer",
     "QuantumModel",
     "Replay",
+    "TorchSimulator",
     "TrainResult",
     "adjoint",
     "ansatze",

@@ -20,7 +20,16 @@ from numpy.typing import NDArray
 
 from qtrain.errors import ConfigError
 from qtrain.executors.base import PRUNE, Executor, Key, generator
-from qtrain.gradients.base import Array, Gradient, GradientMethod, Mask, all_weights, check_finite, to_weights
+from qtrain.gradients.base import (
+    REPEAT,
+    Array,
+    Gradient,
+    GradientMethod,
+    Mask,
+    all_weights,
+    check_finite,
+    to_weights,
+)
 
 if TYPE_CHECKING:
     from qtrain.program import Program
@@ -89,7 +98,7 @@ def prune(
         if not accumulates:
             among = np.flatnonzero(candidates)
             seed, step, stream = key
-            rng = generator((seed, step, PRUNE), stream)
+            rng = generator((seed, step, PRUNE), stream % REPEAT)  # all estimates of one mean draw the same weights
             drawn = among[draw(state["magnitude"][among], kept(len(among), ratio), rng)]
             candidates = np.zeros_like(candidates)
             candidates[drawn] = True
@@ -114,7 +123,7 @@ def prune(
         f"prune({inner.name}, ratio={ratio!r}, accumulation_window={accumulation_window}, "
         f"pruning_window={pruning_window})"
     )
-    return GradientMethod(init, estimate, circuits, name)
+    return GradientMethod(init, estimate, circuits, name, inner.is_move)
 
 
 def _slot_bounds(program: Program, ratio: float) -> tuple[int, int]:

@@ -48,7 +48,7 @@ class GradientMethod(NamedTuple):
             Raises ExecutorError if a value is not finite.
         circuits: (program, batch, step, slots=None) -> (fewest, most) circuits that the estimate of that step
             (0, 1, ...) runs; what a dry run bills. slots: how many are evaluated; default: every one that a weight
-            enters.
+            enters, at every step so far.
         name: what a run directory records and `gradients.from_name` reads back, e.g.
             "prune(parameter_shift(), ratio=0.5, accumulation_window=1, pruning_window=2)".
         is_move: the estimate is no derivative but minus the move that a weight should make: one step of plain gradient

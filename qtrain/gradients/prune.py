@@ -29,6 +29,7 @@ from qtrain.gradients.base import (
     all_weights,
     check_finite,
     to_weights,
+    wanted_slots,
 )
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ def prune(
 
     def circuits(program: Program, batch: int, step: int, slots: int | None = None) -> tuple[int, int]:
         if step % stage < accumulation_window:
-            return inner.circuits(program, batch, step, slots)
+            every = len(wanted_slots(program)) if slots is None else slots  # said, since turns are no longer by step
+            return inner.circuits(program, batch, step, every)
         fewest, most = _slot_bounds(program, ratio)
         return inner.circuits(program, batch, step, fewest)[0], inner.circuits(program, batch, step, most)[1]
 

@@ -112,7 +112,7 @@ def degree(program: Program, weight: int) -> tuple[float, int]:
             "Use parameter_shift(), or a weight of its own for each slope."
         )
     parts = math.lcm(*(ratio.denominator for ratio in ratios))
-    return smallest / parts, int(sum(ratio * parts for ratio in ratios))
+    return float(smallest) / parts, int(sum(ratio * parts for ratio in ratios))
 
 
 def lowest(values: NDArray[np.float64]) -> float:

@@ -24,7 +24,7 @@ from qtrain.simulators.lanes import (
     total,
 )
 
-_jit = numba.njit(cache=True, nogil=True, fastmath=True)
+_jit = numba.njit(cache=True, nogil=True, fastmath=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 @_jit
@@ -135,7 +135,7 @@ def add_string(
 
 
 @_jit
-def two_qubit(re: Any, im: Any, first: int, second: int, matrix: Any) -> None:
+def two_qubit(re: Any, im: Any, size: int, first: int, second: int, matrix: Any) -> None:
     """A 4 x 4 map on qubits of strides first and second, the first one the more significant index."""
     kind = re.dtype.type
     low, high = min(first, second), max(first, second)
@@ -143,7 +143,7 @@ def two_qubit(re: Any, im: Any, first: int, second: int, matrix: Any) -> None:
     for k in range(4):
         for m in range(4):
             mr[k, m], mi[k, m] = kind(matrix[k, m].real), kind(matrix[k, m].imag)
-    for outer in range(0, re.size, 2 * high):
+    for outer in range(0, size, 2 * high):
         for middle in range(outer, outer + high, 2 * low):
             for i in range(middle, middle + low):
                 a0, a1, a2, a3 = re[i], re[i + second], re[i + first], re[i + first + second]

@@ -6,6 +6,7 @@ from qtrain.executors.chip import ChipExecutor
 from qtrain.executors.dry_run import DryRun
 from qtrain.executors.exact import ExactSimulator
 from qtrain.executors.noisy import NoisySimulator
+from qtrain.executors.propagation import PropagationSimulator
 from qtrain.executors.replay import Replay
 from qtrain.gradients import adjoint, parameter_shift, prune, spsa
 from qtrain.layer import QuantumLayer
@@ -22,6 +23,7 @@ __all__ = [
     "ExactSimulator",
     "Ledger",
     "NoisySimulator",
+    "PropagationSimulator",
     "QuantumLayer",
     "QuantumModel",
     "Replay",

@@ -209,9 +209,7 @@ def string_step(step: Any, half: Any, size: int, re: Any, im: Any, direction: fl
 
 
 @_jit
-def overlap_step(
-    step: Any, size: int, pr: Any, pi: Any, gr: Any, gi: Any, slopes: Any, part: int, parts: int
-) -> None:
+def overlap_step(step: Any, size: int, pr: Any, pi: Any, gr: Any, gi: Any, slopes: Any, part: int, parts: int) -> None:
     """slopes [string] += Im <lambda| P |psi>."""
     vectors = size // 8
     first, last = 8 * (vectors * part // parts), 8 * (vectors * (part + 1) // parts)

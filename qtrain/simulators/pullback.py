@@ -141,7 +141,15 @@ class WeightPullback:
         state = np.empty((2, self._unitaries.shape[2] * columns), self._unitaries.dtype)
         values = np.empty((len(masks), columns), state.dtype)
         kernels.forward(
-            state, columns, made.code, self._turns(rows), made.num_qubits, self._segments, self._unitaries, masks, values
+            state,
+            columns,
+            made.code,
+            self._turns(rows),
+            made.num_qubits,
+            self._segments,
+            self._unitaries,
+            masks,
+            values,
         )
         return state, values
 

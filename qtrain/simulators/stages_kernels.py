@@ -23,7 +23,17 @@ from typing import Any
 import numba
 import numpy as np
 
-from qtrain.simulators.rows_kernels import copy_row, four_rows, im_sum, mix_rows, re_sum, row_im, row_re, turn, turn_rows
+from qtrain.simulators.rows_kernels import (
+    copy_row,
+    four_rows,
+    im_sum,
+    mix_rows,
+    re_sum,
+    row_im,
+    row_re,
+    turn,
+    turn_rows,
+)
 
 RUN, DIAGONAL, PERMUTATION, ROTATION, DENSE = 0, 1, 2, 3, 4
 FIXED, X, Y, Z = 0, 1, 2, 3  # elements of a run

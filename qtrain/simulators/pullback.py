@@ -119,12 +119,13 @@ class WeightPullback:
             parts[rows.start] = self._backward(rows, cotangent)
 
         for_each_chunk(work, self._batch, self._width, 3 * self._effort)
-        overlaps, total = parts.pop(0)
+        made = self._prepared.stages
+        overlaps = np.zeros_like(self._unitaries)
+        total = np.zeros((len(made.row_of), 1), overlaps.dtype)
         for start in sorted(parts):
             overlaps += parts[start][0]
             total += parts[start][1]
         if self.multiplies:
-            made = self._prepared.stages
             kernels.shared_gradient(
                 made.code, self._whole, self._segments, made.needed, self._unitaries.copy(), overlaps, total
             )

@@ -38,6 +38,7 @@ from qtrain.simulators.rows_kernels import (
 RUN, DIAGONAL, PERMUTATION, ROTATION, DENSE = 0, 1, 2, 3, 4
 FIXED, X, Y, Z = 0, 1, 2, 3  # elements of a run
 _SHORT = 8  # entries from which slices are worth their overhead
+_FORTH, _BACK = np.array([1, -1])  # of type int64: a literal would make a specialization of its own
 
 _jit = numba.njit(cache=True, nogil=True, fastmath=True)
 
@@ -306,13 +307,13 @@ def _diagonal_rows(lr: Any, li: Any, re: Any, im: Any, op: Any, elements: Any, g
 
 
 @_jit
-def _move(real: Any, imaginary: Any, moves: Any, first: int, end: int, back: bool) -> None:
+def _move(real: Any, imaginary: Any, moves: Any, first: int, end: int, direction: int) -> None:
     """Copies rows of a state [amplitude, columns] along cycles."""
     columns = real.shape[1]
     spare_r, spare_i = np.empty(columns, real.dtype), np.empty(columns, real.dtype)
     for m in range(end - first):
-        row = moves[end - 1 - m] if back else moves[first + m]
-        to, source = (row[1], row[0]) if back else (row[0], row[1])
+        row = moves[end - 1 - m] if direction < 0 else moves[first + m]
+        to, source = (row[1], row[0]) if direction < 0 else (row[0], row[1])
         to_r, to_i = (spare_r, spare_i) if to < 0 else (real[to], imaginary[to])
         from_r, from_i = (spare_r, spare_i) if source < 0 else (real[source], imaginary[source])
         for k in range(columns):
@@ -355,13 +356,13 @@ def apply(re: Any, im: Any, columns: int, code: Any, turns: Any, first: int, end
             _apply_run(re, im, a * columns, ur, ui)
         elif kind == DIAGONAL:
             _phases(op, elements, tables, turns, pr, pi)
-            _apply_phases(psi_r, psi_i, pr, pi, 1)
+            _apply_phases(psi_r, psi_i, pr, pi, _FORTH)
         elif kind == PERMUTATION:
-            _move(psi_r, psi_i, moves, at, op[4], False)
+            _move(psi_r, psi_i, moves, at, op[4], _FORTH)
         elif kind == ROTATION:
             r = row_of[at]
             c, s = (cos[at : at + 1], sin[at : at + 1]) if r < 0 else (cos_rows[r], sin_rows[r])
-            rotate(re, im, columns, a, b, c, s, 1)
+            rotate(re, im, columns, a, b, c, s, _FORTH)
         else:
             _dense(re, im, a * columns, b * columns, twos[0, at], twos[1, at])
 
@@ -405,18 +406,18 @@ def take_back(
                 _diagonal_rows(pulled_r, pulled_i, psi_r, psi_i, op, elements, gradient)
             if op[6]:
                 _phases(op, elements, tables, turns, pr, pi)
-                _apply_phases(psi_r, psi_i, pr, pi, -1)
-                _apply_phases(pulled_r, pulled_i, pr, pi, -1)
+                _apply_phases(psi_r, psi_i, pr, pi, _BACK)
+                _apply_phases(pulled_r, pulled_i, pr, pi, _BACK)
         elif kind == PERMUTATION:
-            _move(psi_r, psi_i, moves, at, op[4], True)
-            _move(pulled_r, pulled_i, moves, at, op[4], True)
+            _move(psi_r, psi_i, moves, at, op[4], _BACK)
+            _move(pulled_r, pulled_i, moves, at, op[4], _BACK)
         elif kind == ROTATION:
             r = row_of[at]
             c, s = (cos[at : at + 1], sin[at : at + 1]) if r < 0 else (cos_rows[r], sin_rows[r])
             string_overlap(lr, li, re, im, columns, a, b, gradient[at])
             if op[6]:
-                rotate(re, im, columns, a, b, c, s, -1)
-                rotate(lr, li, columns, a, b, c, s, -1)
+                rotate(re, im, columns, a, b, c, s, _BACK)
+                rotate(lr, li, columns, a, b, c, s, _BACK)
         elif op[6]:
             _dense(re, im, a * columns, b * columns, inverses[0, at], inverses[1, at])
             _dense(lr, li, a * columns, b * columns, inverses[0, at], inverses[1, at])
@@ -449,14 +450,14 @@ def _start(op: Any, elements: Any, matrices: Any, turns: Any, r: Any, i: Any) ->
             continue
         c, s = cos_rows[row], sin_rows[row]
         if kind == X:
-            turn_rows(r[0], i[1], c, s, -1)
-            turn_rows(r[1], i[0], c, s, -1)
+            turn_rows(r[0], i[1], c, s, _BACK)
+            turn_rows(r[1], i[0], c, s, _BACK)
         elif kind == Y:
-            turn_rows(r[0], r[1], c, s, 1)
-            turn_rows(i[0], i[1], c, s, 1)
+            turn_rows(r[0], r[1], c, s, _FORTH)
+            turn_rows(i[0], i[1], c, s, _FORTH)
         else:
-            turn_rows(r[0], i[0], c, s, -1)
-            turn_rows(r[1], i[1], c, s, 1)
+            turn_rows(r[0], i[0], c, s, _BACK)
+            turn_rows(r[1], i[1], c, s, _FORTH)
 
 
 @_jit

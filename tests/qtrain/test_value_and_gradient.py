@@ -164,6 +164,14 @@ def test_no_weights_no_features_and_an_identity_observable():
     assert executor.ledger.circuits == 2
 
 
+def test_a_batch_without_rows_has_no_gradient():
+    executor, program = prepared(qoc())
+    features, weights = point(program, 0)
+    loss, gradient, values = executor.value_and_gradient(program, features, weights, lambda z: (z.sum(), 0 * z))
+    assert (loss, values.shape) == (0.0, (0, 4))
+    assert gradient.tolist() == [0.0] * 48
+
+
 def test_a_call_bills_its_expectations():
     executor, program = prepared(qoc())
     executor.value_and_gradient(program, *point(program, 5), squares)

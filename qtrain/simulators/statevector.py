@@ -18,6 +18,7 @@ from qtrain.gates import Fixed, Reset
 from qtrain.program import SlotRotation
 from qtrain.simulators import runs_kernels as runs
 from qtrain.simulators import statevector_kernels as kernels
+from qtrain.simulators import sweeps
 from qtrain.simulators.batches import MEMORY_LIMIT, for_each_chunk
 from qtrain.simulators.fusion import fuse
 
@@ -198,6 +199,8 @@ def _effort(program: Program, batch: int) -> float:
 
 def string_expectations(program: Program, angles: Array) -> Array:
     """[batch, string]: noise-free expectations of the strings of `program.measurement`."""
+    if program.num_qubits >= sweeps.FROM_QUBITS:
+        return sweeps.string_expectations(program, angles)
     code = _code(program)
     out = np.empty((len(angles), len(code.strings)))
 
@@ -220,6 +223,8 @@ def adjoint(program: Program, angles: Array, cotangent: Array) -> Array:
         angles: [batch, slot] rad.
         cotangent: [batch, observable].
     """
+    if program.num_qubits >= sweeps.FROM_QUBITS:
+        return sweeps.adjoint(program, angles, cotangent)
     code = _code(program)
     weights = cotangent @ program.measurement.coefficients
     out = np.zeros((len(angles), program.num_slots))
@@ -244,6 +249,8 @@ def adjoint(program: Program, angles: Array, cotangent: Array) -> Array:
 
 def amplitudes(program: Program, angles: Array) -> NDArray[np.complex128]:
     """[batch, 2^n] amplitudes; qubit 0 is the least significant bit."""
+    if program.num_qubits >= sweeps.FROM_QUBITS:
+        return sweeps.amplitudes(program, angles)
     code = _code(program)
     out = np.empty((len(angles), 2**program.num_qubits), dtype=np.complex128)
 

@@ -20,12 +20,12 @@ import numba
 import numpy as np
 
 from qtrain.simulators.diagonal_kernels import apply_phases, imaginary_overlap, odd, permute, phase_table, transform
-from qtrain.simulators.string_kernels import overlap, rotate, two_qubit
+from qtrain.simulators.sweep_strings import overlap, rotate, two_qubit
 from qtrain.simulators.turn_kernels import turn, turn_back
 
 DIAGONAL, PERMUTE, TURNS, FAR_TURNS, STRING, OVERLAP, DENSE = range(7)
 
-_jit = numba.njit(cache=True, nogil=True, fastmath=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_jit = numba.njit(cache=True, nogil=True, fastmath=True)
 
 
 @_jit
@@ -209,9 +209,7 @@ def string_step(step: Any, half: Any, size: int, re: Any, im: Any, direction: fl
 
 
 @_jit
-def overlap_step(
-    step: Any, size: int, pr: Any, pi: Any, gr: Any, gi: Any, slopes: Any, part: int, parts: int
-) -> None:
+def overlap_step(step: Any, size: int, pr: Any, pi: Any, gr: Any, gi: Any, slopes: Any, part: int, parts: int) -> None:
     """slopes [string] += Im <lambda| P |psi>."""
     vectors = size // 8
     first, last = 8 * (vectors * part // parts), 8 * (vectors * (part + 1) // parts)

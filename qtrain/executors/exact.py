@@ -25,7 +25,7 @@ from qtrain.executors.base import (
 from qtrain.executors.sampling import is_joint, parity_signs, sample_outcomes, sample_strings
 from qtrain.ledger import Ledger
 from qtrain.program import Program, lower
-from qtrain.simulators import statevector
+from qtrain.simulators import statevector, sweeps
 from qtrain.simulators.pullback import WeightPullback
 
 if TYPE_CHECKING:
@@ -103,8 +103,11 @@ class ExactSimulator:
             anything else.
         """
         refuse_shots(self.shots)
-        shared, varying = program.angle_map.apart(features, weights)
-        back = WeightPullback(program, shared, varying)
+        back: sweeps.BatchPullback | WeightPullback
+        if program.num_qubits >= sweeps.FROM_QUBITS:
+            back = sweeps.BatchPullback(program, program.angles(features, weights))
+        else:
+            back = WeightPullback(program, *program.angle_map.apart(features, weights))
         values = program.measurement.combine(back.strings)
         self.ledger += bill(program, len(values), None)
         result, cotangent = checked_loss(program, values, loss)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qtrain.simulators import segments_kernels as kernels
+from qtrain.simulators import sweeps
 from qtrain.simulators.batches import MEMORY_LIMIT, for_each_chunk, row_width
 from qtrain.simulators.stages import Stages, stages
 from qtrain.simulators.strings import measured_masks
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from qtrain.program import Program
 
 Array = NDArray[np.float64]
+_PRECISION = {"d": "double", "f": "single"}
 _NO_UNITARIES: dict[str, NDArray[Any]] = {char: np.empty((0, 2, 2, 2), char) for char in "df"}
 
 
@@ -51,9 +53,7 @@ class _Batch(NamedTuple):
         state = np.empty((2, 2**made.num_qubits * columns), self.dtype)
         values = np.empty((len(self.masks), columns), self.dtype)
         none = _NO_UNITARIES[self.dtype.char]
-        kernels.forward(
-            state, columns, made.code, turns, made.num_qubits, self.segments, none, self.masks, values
-        )
+        kernels.forward(state, columns, made.code, turns, made.num_qubits, self.segments, none, self.masks, values)
         return state, values, turns
 
     def backward(self, state: NDArray[Any], weights: Array, turns: tuple[NDArray[Any], ...]) -> NDArray[Any]:
@@ -82,7 +82,9 @@ def _batch(program: Program, angles: Array, dtype: Any, *, derivatives: bool) ->
     varying = program.feature_slots if not np.any(varying & ~program.feature_slots) else np.ones_like(varying)
     made = stages(program, varying, np.full(program.num_slots, derivatives), np.dtype(dtype))
     segments = np.array([(s.first, s.end, 0) for s in made.segments], dtype=np.int64).reshape(-1, 3)
-    return _Batch(made, np.ascontiguousarray(angles.T) / 2, segments, measured_masks(program.measurement), np.dtype(dtype))
+    return _Batch(
+        made, np.ascontiguousarray(angles.T) / 2, segments, measured_masks(program.measurement), np.dtype(dtype)
+    )
 
 
 def _effort(program: Program, batch: int) -> float:
@@ -91,6 +93,8 @@ def _effort(program: Program, batch: int) -> float:
 
 def string_expectations(program: Program, angles: Array, dtype: Any = np.float64) -> Array:
     """[batch, string]: noise-free expectations of the strings of `program.measurement`; float64, from `dtype`."""
+    if program.num_qubits >= sweeps.FROM_QUBITS:
+        return sweeps.string_expectations(program, angles, _PRECISION[np.dtype(dtype).char])
     batch = _batch(program, angles, dtype, derivatives=False)
     out = np.empty((len(angles), len(batch.masks)))
 
@@ -110,6 +114,8 @@ def adjoint(program: Program, angles: Array, cotangent: Array, dtype: Any = np.f
         cotangent: [batch, observable].
         dtype: float64 or float32, in which states are held.
     """
+    if program.num_qubits >= sweeps.FROM_QUBITS:
+        return sweeps.adjoint(program, angles, cotangent, _PRECISION[np.dtype(dtype).char])
     batch = _batch(program, angles, dtype, derivatives=True)
     weights = cotangent @ program.measurement.coefficients
     out = np.empty((len(angles), program.num_slots))
@@ -125,9 +131,14 @@ def adjoint(program: Program, angles: Array, cotangent: Array, dtype: Any = np.f
 
 def jacobian(program: Program, angles: Array, dtype: Any = np.float64) -> Array:
     """[batch, observable, slot]: derivative of every expectation by every angle; one backward pass an observable."""
-    batch = _batch(program, angles, dtype, derivatives=True)
     coefficients = program.measurement.coefficients
     out = np.empty((len(angles), len(coefficients), program.num_slots))
+    if program.num_qubits >= sweeps.FROM_QUBITS:
+        for number, row in enumerate(coefficients):
+            back = sweeps.BatchPullback(program, angles, _PRECISION[np.dtype(dtype).char])
+            out[:, number] = back.slopes(np.broadcast_to(row, (len(angles), len(row))))
+        return out
+    batch = _batch(program, angles, dtype, derivatives=True)
 
     def work(rows: slice) -> None:
         state, _, turns = batch.forward(rows)
@@ -142,6 +153,8 @@ def jacobian(program: Program, angles: Array, dtype: Any = np.float64) -> Array:
 
 def amplitudes(program: Program, angles: Array) -> NDArray[np.complex128]:
     """[batch, 2^n] amplitudes; qubit 0 is the least significant bit."""
+    if program.num_qubits >= sweeps.FROM_QUBITS:
+        return sweeps.amplitudes(program, angles)
     batch = _batch(program, angles, np.float64, derivatives=False)
     out = np.empty((len(angles), 2**program.num_qubits), dtype=np.complex128)
 

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from qtrain.program import Program
 
 Array = NDArray[np.float64]
-Pull = Callable[[Array], Array]
+FROM_QUBITS = 9  # from here on faster than the kernels whose inner loop runs over the batch
 KEPT_BYTES = MEMORY_LIMIT  # states of a batch that wait for their derivatives
 _MOST_BYTES = 8 * MEMORY_LIMIT  # vectors of one row
 _DTYPE = {"double": np.float64, "single": np.float32}
 _PADDING = 272  # elements between vectors, so that equal indices do not share a cache set
 _PLANES = 6
+_PART_BITS = 17  # from here on a step is cut into parts
 _TILE = 2**13  # numbers of a copied tile
 
 
@@ -62,7 +63,7 @@ class _Job(NamedTuple):
     @property
     def parts(self) -> int:
         """Parts that a step is cut into; never a matter of threads."""
-        return 1 << min(max(self.bits - 17, 0), 4)
+        return 1 << min(max(self.bits - _PART_BITS, 0), 4)
 
     @property
     def state_bytes(self) -> int:
@@ -214,47 +215,66 @@ def _backward(job: _Job, kept: NDArray[Any], weights: Array) -> Array:
     return slopes[:, : job.slots]
 
 
-def pullback(program: Program, angles: Array, precision: str = "double") -> tuple[Array, Pull]:
-    """Expectations of the strings of `program.measurement`, and what pulls their weights back to the angles.
+class BatchPullback:
+    """A batch after its forward pass, and the way back.
+
+    The forward pass is not run again where the batch's states fit `KEPT_BYTES`.
 
     Args:
         angles: [batch, slot] rad.
         precision: "double" or "single".
-    Returns: [batch, string], and pull(weights [batch, string]) -> [batch, slot], the derivative of
-        sum(weights * strings). The forward pass is not run again where the batch's states fit `KEPT_BYTES`.
+
+    Attributes:
+        strings: [batch, string] expectations of the strings of `program.measurement`.
+
     Raises: ModelError: fewer or more qubits than sweeps hold; a reset behind other gates.
     """
-    job = _job(program, angles, precision)
-    held = len(angles) * job.state_bytes <= KEPT_BYTES
-    kept = (job if held else job.rows(slice(0, 0))).states()
-    values = _forward(job, kept, job.made.body)
 
-    def pull(weights: Array) -> Array:
+    def __init__(self, program: Program, angles: Array, precision: str = "double") -> None:
+        self._job = _job(program, angles, precision)
+        self._held = len(angles) * self._job.state_bytes <= KEPT_BYTES
+        self._kept = (self._job if self._held else self._job.rows(slice(0, 0))).states()
+        self.strings = _forward(self._job, self._kept, self._job.made.body)
+
+    def slopes(self, weights: Array) -> Array:
+        """[batch, slot]: derivatives of the sum over strings of weights * strings, weights [batch, string]."""
         weights = np.ascontiguousarray(weights, dtype=np.float64)
-        if held:
-            return _backward(job, kept, weights)
-        out = np.empty((len(angles), program.num_slots))
-        at_once = max(1, KEPT_BYTES // job.state_bytes)
-        for start in range(0, len(angles), at_once):
+        if self._held:
+            return _backward(self._job, self._kept, weights)
+        out = []
+        at_once = max(1, KEPT_BYTES // self._job.state_bytes)
+        for start in range(0, len(weights), at_once):
             rows = slice(start, start + at_once)
-            part = job.rows(rows)
+            part = self._job.rows(rows)
             states = part.states()
-            _forward(part, states, job.made.body)
-            out[rows] = _backward(part, states, weights[rows])
-        return out
+            _forward(part, states, part.made.body)
+            out.append(_backward(part, states, weights[rows]))
+        return np.concatenate(out)
 
-    return values, pull
+    def gradient(self, weights: Array) -> Array:
+        """[slot]: the same, summed over the batch."""
+        total: Array = self.slopes(weights).sum(axis=0)
+        return total
 
 
 def string_expectations(program: Program, angles: Array, precision: str = "double") -> Array:
-    """[batch, string]: noise-free expectations of the strings of `program.measurement`. Raises: as `pullback`."""
+    """[batch, string]: noise-free expectations of the strings of `program.measurement`. Raises: as `BatchPullback`."""
     job = _job(program, angles, precision)
     return _forward(job, job.rows(slice(0, 0)).states(), job.made.body)
 
 
 def amplitudes(program: Program, angles: Array, precision: str = "double") -> NDArray[Any]:
-    """[batch, 2^n] amplitudes; qubit 0 is the least significant bit. Raises: as `pullback`."""
+    """[batch, 2^n] amplitudes; qubit 0 is the least significant bit. Raises: as `BatchPullback`."""
     job = _job(program, angles, precision)
     states = job.states()
     _forward(job, states, len(job.made.tables.steps))
-    return (states[:, 0] + 1j * states[:, 1]) * states.dtype.type(1.0) * np.exp(1j * job.made.phase)
+    turned: NDArray[Any] = (states[:, 0] + 1j * states[:, 1]) * np.exp(1j * job.made.phase)
+    return turned
+
+
+def adjoint(program: Program, angles: Array, cotangent: Array, precision: str = "double") -> Array:
+    """[batch, slot]: derivative of sum over observables of cotangent * E, cotangent [batch, observable]; exact.
+
+    Raises: as `BatchPullback`.
+    """
+    return BatchPullback(program, angles, precision).slopes(cotangent @ program.measurement.coefficients)

@@ -83,7 +83,9 @@ class Lowered:
         for slot, factor in angle.terms:
             part = self.expressions[slot]
             total = (part if factor == 1.0 else factor * part) + total
-        return total + angle.constant if angle.constant != 0.0 else total
+        total = total + angle.constant if angle.constant != 0.0 else total
+        number = _number(total)  # slots that differ in writing alone may cancel
+        return total if number is None else number
 
 
 def lower(circuit: QuantumCircuit) -> Lowered:
@@ -105,14 +107,11 @@ def lower(circuit: QuantumCircuit) -> Lowered:
             continue
         params: list[float | Parameter] = []
         for value in instruction.params:
-            if not (isinstance(value, ParameterExpression) and value.parameters):
-                params.append(float(value))
+            number = _number(value)
+            if number is not None:
+                params.append(number)
                 continue
-            try:
-                placeholder = by_expression.get(value)
-            except OverflowError:  # a - a - 1: the symbols have vanished, and Qiskit cannot hash negative numbers
-                params.append(float(value))
-                continue
+            placeholder = by_expression.get(value)
             if placeholder is None:
                 by_expression[value] = placeholder = Parameter(f"slot{len(expressions)}")
                 slots[placeholder] = len(expressions)
@@ -120,6 +119,18 @@ def lower(circuit: QuantumCircuit) -> Lowered:
             params.append(placeholder)
         lowered._append(instruction.replace(operation=instruction.operation.base_class(*params), params=params))
     return Lowered(lowered, slots, tuple(expressions), tuple(circuit.parameters))
+
+
+def _number(value: float | ParameterExpression) -> float | None:
+    """What an angle is without any values; None where it waits for one.
+
+    Qiskit names the parameters of `0 * a` and `a - a` although the number no longer depends on them. Left like that
+    they cannot be copied, and some not even hashed.
+    """
+    try:
+        return float(value)
+    except TypeError:
+        return None
 
 
 def _transpiled(circuit: QuantumCircuit) -> list[CircuitInstruction]:

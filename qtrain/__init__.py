@@ -8,7 +8,17 @@ from qtrain.executors.exact import ExactSimulator
 from qtrain.executors.noisy import NoisySimulator
 from qtrain.executors.propagation import PropagationSimulator
 from qtrain.executors.replay import Replay
-from qtrain.gradients import adjoint, parameter_shift, prune, spsa
+from qtrain.executors.torch_simulator import TorchSimulator
+from qtrain.gradients import (
+    adjoint,
+    average,
+    finite_difference,
+    natural,
+    parameter_shift,
+    prune,
+    rotosolve,
+    spsa,
+)
 from qtrain.layer import QuantumLayer
 from qtrain.ledger import Ledger
 from qtrain.masked import masked
@@ -27,18 +37,23 @@ __all__ = [
     "QuantumLayer",
     "QuantumModel",
     "Replay",
+    "TorchSimulator",
     "TrainResult",
     "adjoint",
     "ansatze",
+    "average",
     "datasets",
     "encoders",
     "evaluate",
+    "finite_difference",
     "gradients",
     "iter_train",
     "masked",
+    "natural",
     "parameter_shift",
     "prune",
     "resume",
+    "rotosolve",
     "spsa",
     "train",
     "train_step",

@@ -39,8 +39,8 @@ class Task:
         loss: default softmax cross-entropy over the observables.
 
     Raises: DataError: another number of features than the model has, one class, a gap in the labels, more classes than
-        observables, or a test set that does not fit the training set. ConfigError: a batch larger than the data, or
-        a part of another type.
+        observables, or a test set that does not fit the training set. ConfigError: a batch larger than the data, an
+        optimizer that does not make a move as it is (rotosolve), or a part of another type.
     """
 
     model: QuantumModel
@@ -72,6 +72,13 @@ class Task:
                 f"{self.test_set.name} has class {self.test_set.num_classes - 1}, which no training row has. "
                 "Expected the same classes; split the rows anew."
             )
+        descent = (self.settings.optimizer, self.settings.lr, self.settings.schedule)
+        if self.gradient.is_move and descent != ("sgd", 1.0, "constant"):
+            raise ConfigError(
+                f"gradient {self.gradient.name} says how far a weight moves; optimizer = {descent[0]!r}, "
+                f"lr = {descent[1]}, schedule = {descent[2]!r} would change that. "
+                "Expected optimizer = 'sgd', lr = 1, schedule = 'constant', which make the move."
+            )
         if self.settings.batch_size > len(self.train_set):
             raise ConfigError(
                 f"batch_size = {self.settings.batch_size}, but {self.train_set.name} has {len(self.train_set)} rows. "
@@ -99,7 +106,18 @@ def describe(executor: Executor) -> dict[str, Any]:
     """Kind and constructor arguments of an executor, as far as plain values can say them."""
     options = {
         name: getattr(executor, name)
-        for name in ("shots", "seed", "effort", "readout_error", "threshold", "max_terms", "method")
+        for name in (
+            "shots",
+            "seed",
+            "effort",
+            "readout_error",
+            "torch_device",
+            "precision",
+            "memory_limit",
+            "threshold",
+            "max_terms",
+            "method",
+        )
         if hasattr(executor, name)
     }
     return {"kind": type(executor).__name__, **options}

@@ -7,14 +7,34 @@ from typing import Any
 
 from qtrain.errors import ConfigError
 from qtrain.gradients.adjoint import adjoint
+from qtrain.gradients.average import average
 from qtrain.gradients.base import Gradient, GradientMethod
+from qtrain.gradients.finite_difference import finite_difference
+from qtrain.gradients.natural import natural
 from qtrain.gradients.parameter_shift import parameter_shift
 from qtrain.gradients.prune import prune
+from qtrain.gradients.rotosolve import rotosolve
 from qtrain.gradients.spsa import spsa
 
-METHODS = {method.__name__: method for method in (adjoint, parameter_shift, prune, spsa)}
+METHODS = {
+    method.__name__: method
+    for method in (adjoint, average, finite_difference, natural, parameter_shift, prune, rotosolve, spsa)
+}
 
-__all__ = ["METHODS", "Gradient", "GradientMethod", "adjoint", "from_name", "parameter_shift", "prune", "spsa"]
+__all__ = [
+    "METHODS",
+    "Gradient",
+    "GradientMethod",
+    "adjoint",
+    "average",
+    "finite_difference",
+    "from_name",
+    "natural",
+    "parameter_shift",
+    "prune",
+    "rotosolve",
+    "spsa",
+]
 
 
 def from_name(name: str) -> GradientMethod:
@@ -23,7 +43,7 @@ def from_name(name: str) -> GradientMethod:
     >>> from_name("prune(parameter_shift(), ratio=0.25)").name
     'prune(parameter_shift(), ratio=0.25, accumulation_window=1, pruning_window=2)'
 
-    Raises: ConfigError: an unknown method, or something that is not a call with plain numbers.
+    Raises: ConfigError: an unknown method, or something that is not a call with plain values.
     """
 
     def build(node: ast.expr) -> Any:
@@ -33,19 +53,21 @@ def from_name(name: str) -> GradientMethod:
                 return METHODS[method](*(build(a) for a in node.args), **options)
             case ast.Name(id=method) if method in METHODS:
                 return build(ast.Call(node, [], []))
-            case ast.Constant(value=int() | float() as value):
+            case ast.Constant(value=int() | float() | str() as value):
                 return value
         raise ConfigError(
-            f"gradient {name!r}: {ast.unparse(node)!r} is unknown. Expected {', '.join(sorted(METHODS))} with numbers, "
+            f"{ast.unparse(node)!r} is unknown. Expected {', '.join(sorted(METHODS))} with plain values, "
             "e.g. prune(parameter_shift(), ratio=0.5)."
         )
 
     try:
         method = build(ast.parse(name, mode="eval").body)
+    except ConfigError as error:
+        raise ConfigError(f"gradient {name!r}: {error}") from None
     except (SyntaxError, TypeError) as error:
         raise ConfigError(
             f"gradient {name!r} cannot be read ({error}). Expected e.g. prune(parameter_shift(), ratio=0.5)."
         ) from None
     if not isinstance(method, GradientMethod):
-        raise ConfigError(f"gradient {name!r} is a number. Expected e.g. parameter_shift().")
+        raise ConfigError(f"gradient {name!r} is no method. Expected e.g. parameter_shift().")
     return method

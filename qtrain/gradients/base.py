@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qtrain.errors import ExecutorError
+from qtrain.errors import ConfigError, ExecutorError
 
 if TYPE_CHECKING:
     from qtrain.program import Program
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+REPEAT = 2**20
+"""The k-th further estimate of one step, for a mean, draws from stream + k * REPEAT; what is to be the same in all of
+them is drawn by stream % REPEAT."""
 
 
 class Gradient(NamedTuple):
@@ -44,15 +48,18 @@ class GradientMethod(NamedTuple):
             Raises ExecutorError if a value is not finite.
         circuits: (program, batch, step, slots=None) -> (fewest, most) circuits that the estimate of that step
             (0, 1, ...) runs; what a dry run bills. slots: how many are evaluated; default: every one that a weight
-            enters.
+            enters, at every step so far.
         name: what a run directory records and `gradients.from_name` reads back, e.g.
             "prune(parameter_shift(), ratio=0.5, accumulation_window=1, pruning_window=2)".
+        is_move: the estimate is no derivative but minus the move that a weight should make: one step of plain gradient
+            descent at learning rate 1 makes it.
     """
 
     init: Callable[..., dict[str, Any]]
     estimate: Callable[..., tuple[Gradient, dict[str, Any]]]
     circuits: Callable[..., tuple[int, int]]
     name: str
+    is_move: bool = False
 
 
 def wanted_slots(program: Program, weights: Mask | None = None, *, features: bool = False) -> NDArray[np.intp]:
@@ -88,3 +95,15 @@ def check_finite(what: str, values: Array) -> None:
             f"{what}[{place}] is {values[tuple(bad[0])]} ({len(bad)} such values). "
             "Expected finite numbers; no weight was moved."
         )
+
+
+def checked_derivative(wrapper: str, inner: object) -> GradientMethod:
+    """`inner` itself. Raises: ConfigError: no gradient method, or one whose estimate is a move, not a derivative."""
+    if not isinstance(inner, GradientMethod):
+        raise ConfigError(f"{wrapper}: inner = {inner!r}. Expected a gradient method, e.g. parameter_shift().")
+    if inner.is_move:
+        raise ConfigError(
+            f"{wrapper}: {inner.name} says how far a weight moves, no derivative. "
+            "Expected a method that estimates derivatives, e.g. parameter_shift()."
+        )
+    return inner

@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 
 from qtrain.errors import ConfigError
 from qtrain.executors.base import PRUNE, Executor, Key, generator
-from qtrain.gradients.base import Array, Gradient, GradientMethod, Mask, all_weights, check_finite, to_weights
+from qtrain.gradients.base import (
+    REPEAT,
+    Array,
+    Gradient,
+    GradientMethod,
+    Mask,
+    all_weights,
+    check_finite,
+    to_weights,
+    wanted_slots,
+)
 
 if TYPE_CHECKING:
     from qtrain.program import Program
@@ -89,7 +99,7 @@ def prune(
         if not accumulates:
             among = np.flatnonzero(candidates)
             seed, step, stream = key
-            rng = generator((seed, step, PRUNE), stream)
+            rng = generator((seed, step, PRUNE), stream % REPEAT)  # all estimates of one mean draw the same weights
             drawn = among[draw(state["magnitude"][among], kept(len(among), ratio), rng)]
             candidates = np.zeros_like(candidates)
             candidates[drawn] = True
@@ -106,7 +116,8 @@ def prune(
 
     def circuits(program: Program, batch: int, step: int, slots: int | None = None) -> tuple[int, int]:
         if step % stage < accumulation_window:
-            return inner.circuits(program, batch, step, slots)
+            every = len(wanted_slots(program)) if slots is None else slots  # said, since turns are no longer by step
+            return inner.circuits(program, batch, step, every)
         fewest, most = _slot_bounds(program, ratio)
         return inner.circuits(program, batch, step, fewest)[0], inner.circuits(program, batch, step, most)[1]
 
@@ -114,7 +125,7 @@ def prune(
         f"prune({inner.name}, ratio={ratio!r}, accumulation_window={accumulation_window}, "
         f"pruning_window={pruning_window})"
     )
-    return GradientMethod(init, estimate, circuits, name)
+    return GradientMethod(init, estimate, circuits, name, inner.is_move)
 
 
 def _slot_bounds(program: Program, ratio: float) -> tuple[int, int]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Clbit, Parameter, Qubit
 
 from qcompile import assert_equivalent, compile, load_device
+from qcompile.native import is_symbolic
 
 
 def test_bits_keep_their_order_where_loose_ones_stand_before_registers() -> None:
@@ -29,7 +32,23 @@ def test_an_angle_whose_symbols_vanish_is_a_number() -> None:
     circuit = QuantumCircuit(1)
     circuit.ry(a - a - 0.7, 0)  # Qiskit keeps the parameter, and cannot hash the expression
     circuit.rz(a - a + 0.7, 0)
+    circuit.ry(0 * a + 0.2, 0)
     compiled = compile(circuit, load_device("ibm_manila"), effort="fast")
     assert_equivalent(circuit, compiled)
     assert compiled.parameters == (a,)
     assert compiled.bind([0.3]).num_parameters == 0
+
+
+def test_symbols_that_vanish_on_the_way_leave_a_number_too() -> None:
+    a = Parameter("a")
+    circuit = QuantumCircuit(2)
+    circuit.rx(a, 0)
+    circuit.cu(0.3, 2 * a, 2 * a, 0.1, 0, 1)  # holds (lam - phi) / 2
+    circuit.ry(2 * a, 1)
+    circuit.ry(-(a + a), 1)  # the same angle, written otherwise
+    compiled = compile(circuit, load_device("ibm_manila"), effort="fast")
+    copy.deepcopy(compiled.circuit)
+    for instruction in compiled.circuit.data:
+        for value in instruction.params:
+            assert not is_symbolic(value) or abs(value.gradient(a)) > 0
+    assert_equivalent(circuit, compiled)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Parameter
@@ -102,17 +102,27 @@ def test_every_level_and_each_stage_alone(level: int, way: dict[str, str], chip:
         assert transpile(circuit, optimization_level=level, seed_transpiler=3, **given, **way) == mapped
 
 
+def _vanishing() -> QuantumCircuit:
+    """Written in smaller gates, cu holds (2 * a - 2 * a) / 2."""
+    circuit, a = QuantumCircuit(3), Parameter("a")
+    circuit.cu(0.3, 2 * a, 2 * a, 0.1, 0, 1)
+    return circuit
+
+
 @settings(max_examples=15, deadline=None)
+@example(_vanishing(), 3, BOTH, 0)
+@example(_vanishing(), 3, {"layout_method": "qonchip"}, 0)
 @given(circuit=circuits(), level=st.integers(0, 3), way=st.sampled_from(WAYS), seed=st.integers(0, 99))
 def test_random_circuits(circuit: QuantumCircuit, level: int, way: dict[str, str], seed: int) -> None:
-    mapped = transpile(
-        circuit,
-        coupling_map=LINE,
-        basis_gates=["rz", "sx", "cz"],
-        optimization_level=level,
-        seed_transpiler=seed,
-        **way,
-    )
+    chip = {"coupling_map": LINE, "basis_gates": ["rz", "sx", "cz"]}
+    try:
+        mapped = transpile(circuit, optimization_level=level, seed_transpiler=seed, **chip, **way)
+    except TypeError:
+        # Qiskit's level 3 copies circuits, and cannot copy an angle like a - a that its own translation made of a cu
+        with pytest.raises(TypeError, match=r"unbound parameters \{\}"):
+            transpile(circuit, optimization_level=3, seed_transpiler=seed, **chip)
+        assert level == 3
+        return
     assert_equivalent(circuit, _as_compiled(circuit, mapped))
 
 

@@ -57,6 +57,9 @@ class AerExecutor:
     Raises: ConfigError: a value out of its range. MissingExtraError: qiskit-aer is not installed.
     """
 
+    reason = ""
+    """Why `simulator_for` chose it."""
+
     def __init__(
         self,
         device: Device,
@@ -109,7 +112,7 @@ class AerExecutor:
     def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:
         """[batch, observable].
 
-        Raises: ConfigError: angles, key or program of the wrong kind. ExecutorError: Aer failed, e.g. for lack of memory.
+        Raises: ConfigError: angles, key or program of the wrong kind. ExecutorError: Aer failed (memory).
         """
         checked = self._checked(program, angles)
         rng = generator(checked_key(key), self.seed)
@@ -143,9 +146,7 @@ class AerExecutor:
         else:
             circuit.add_register(*_bits(len(measured)))
             circuit.measure(measured, range(len(measured)))
-        simulator = aer.AerSimulator(
-            method=self.method, noise_model=noise, seed_simulator=seed, max_parallel_threads=1, fusion_enable=True
-        )
+        simulator = aer.AerSimulator(method=self.method, noise_model=noise, seed_simulator=seed, max_parallel_threads=1)
         shots = 1 if self.shots is None else self.shots
         if ready.parameters:
             columns = {p: angles[:, s].tolist() for p, s in zip(ready.parameters, ready.slots)}

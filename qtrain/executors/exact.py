@@ -47,6 +47,9 @@ class ExactSimulator:
     Raises: ConfigError: shots that are no whole number of 1 or more.
     """
 
+    reason = ""
+    """Why `simulator_for` chose it."""
+
     def __init__(self, shots: int | None = None) -> None:
         self.shots = checked_shots(shots)
         self.ledger = Ledger()

@@ -67,17 +67,35 @@ class AngleMap:
         w = _checked("weights", weights, (self.A.shape[1],))
         angles = x @ self.F.T + (self.A @ w + self.b)
         if len(self._held):
-            with np.errstate(all="ignore"):
-                extra = np.stack(self._used(list(x.T), np), axis=1)
-            if not np.isfinite(extra).all():
-                row, atom = (int(i) for i in np.argwhere(~np.isfinite(extra))[0])
-                slot = int(np.flatnonzero(self._G_used[:, atom])[0])
-                raise ConfigError(
-                    f"features: the angle of slot {slot} is not finite for features[{row}] = {x[row].tolist()}. "
-                    "Expected features inside the domain of its expression."
-                )
-            angles += extra @ self._G_used.T
+            angles += self._atoms(x) @ self._G_used.T
         return angles
+
+    def _atoms(self, x: Array) -> Array:
+        """[batch, atom] values of the atoms that angles hold themselves. Raises: ConfigError: one is not finite."""
+        with np.errstate(all="ignore"):
+            extra: Array = np.stack(self._used(list(x.T), np), axis=1)
+        if not np.isfinite(extra).all():
+            row, atom = (int(i) for i in np.argwhere(~np.isfinite(extra))[0])
+            slot = int(np.flatnonzero(self._G_used[:, atom])[0])
+            raise ConfigError(
+                f"features: the angle of slot {slot} is not finite for features[{row}] = {x[row].tolist()}. "
+                "Expected features inside the domain of its expression."
+            )
+        return extra
+
+    def apart(self, features: Array, weights: Array) -> tuple[Array, Array]:
+        """Angles of the whole batch [slot], rad, and those of the slots that a feature enters [feature slot, batch].
+
+        Entries of the first at feature slots lack what the features add. Raises: ConfigError: as a call.
+        """
+        x = _checked("features", features, (None, self.F.shape[1]))
+        w = _checked("weights", weights, (self.A.shape[1],))
+        shared = self.A @ w + self.b
+        slots, linear = self._entered
+        rows = linear @ x.T + shared[slots, None]
+        if len(self._held):
+            rows += self._G_used[slots] @ self._atoms(x).T
+        return shared, rows
 
     def differentiable(self, features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """The same for torch, differentiable in both; float64, on the CPU."""
@@ -103,6 +121,12 @@ class AngleMap:
     def _held(self) -> NDArray[np.intp]:
         """Atoms that stand in an angle themselves; the others, inside atoms alone, may be infinite in between."""
         return np.flatnonzero((self.G != 0).any(axis=0))
+
+    @cached_property
+    def _entered(self) -> tuple[NDArray[np.intp], Array]:
+        """Slots that a feature enters, and their rows of F."""
+        slots = np.flatnonzero(self.feature_slots)
+        return slots, self.F[slots]
 
     @cached_property
     def _G_used(self) -> Array:
@@ -185,10 +209,10 @@ def _checked(what: str, values: Any, shape: tuple[int | None, ...]) -> Array:
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
         raise ConfigError(f"{what} have dtype {array.dtype}. Expected real numbers.")
-    wanted = "(" + ", ".join("batch" if n is None else str(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
     if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape)):
-        raise ConfigError(f"{what} have shape {array.shape}. Expected {wanted}; values are never broadcast.")
-    if not np.all(np.isfinite(array)):
+        wanted = ", ".join("batch" if n is None else str(n) for n in shape) + ("," if len(shape) == 1 else "")
+        raise ConfigError(f"{what} have shape {array.shape}. Expected ({wanted}); values are never broadcast.")
+    if not np.isfinite(array).all():
         bad = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ConfigError(f"{what}[{', '.join(map(str, bad))}] = {array[bad]}. Expected finite numbers.")
     return array.astype(np.float64)

@@ -6,7 +6,7 @@ function of the key alone, so the same call with the same key gives the same num
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Slots = NDArray[np.integer[Any]]
+Loss = Callable[[Array], tuple[float, Array]]
+"""expectations [batch, observable] -> (loss, its derivative by every one of them, of the same shape)."""
+
 Key = tuple[int, int, int]
 """(seed, step, stream): all that a random draw may depend on."""
 
@@ -174,6 +177,22 @@ def checked_cotangent(program: Program, batch: int, cotangent: Any) -> Array:
     if not np.all(np.isfinite(array)):
         raise ConfigError("cotangent holds NaN or infinity. Expected finite numbers.")
     return array.astype(np.float64)
+
+
+def checked_loss(program: Program, values: Array, loss: Loss) -> tuple[float, Array]:
+    """The loss of expectations [batch, observable], and its derivative by them, of the same shape.
+
+    Raises: ConfigError: the loss returns anything but a finite number and such an array.
+    """
+    made = loss(values)
+    if not isinstance(made, tuple) or len(made) != 2:
+        raise ConfigError(
+            f"the loss returned a {type(made).__name__}. Expected (loss, its derivative by the expectations)."
+        )
+    number = np.asarray(made[0])
+    if number.ndim or number.dtype.kind not in "fiu" or not np.isfinite(number):
+        raise ConfigError(f"the loss returned {made[0]!r} as its value. Expected a finite real number.")
+    return float(number), checked_cotangent(program, len(values), made[1])
 
 
 def refuse_shots(shots: int | None) -> None:

@@ -10,10 +10,12 @@ import numpy as np
 from qtrain.executors.base import (
     Array,
     Key,
+    Loss,
     Slots,
     bill,
     checked_cotangent,
     checked_key,
+    checked_loss,
     checked_shifts,
     checked_shots,
     generator,
@@ -24,6 +26,7 @@ from qtrain.executors.sampling import is_joint, parity_signs, sample_outcomes, s
 from qtrain.ledger import Ledger
 from qtrain.program import Program, lower
 from qtrain.simulators import statevector
+from qtrain.simulators.pullback import WeightPullback
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -83,6 +86,30 @@ class ExactSimulator:
         checked = program.checked_angles(angles)
         weights = checked_cotangent(program, len(checked), cotangent)
         return statevector.adjoint(program, checked, weights)
+
+    def value_and_gradient(
+        self, program: Program, features: Array, weights: Array, loss: Loss
+    ) -> tuple[float, Array, Array]:
+        """A loss, its derivative by every weight [weight], and the expectations [batch, observable]; exact.
+
+        One forward and one backward pass, whatever the number of weights. The ledger counts the circuits of the
+        expectations; the derivatives cost none.
+
+        Args:
+            features: [batch, feature] rad.
+            weights: [weight] rad.
+            loss: expectations [batch, observable] -> (loss, its derivative by them [batch, observable]).
+        Raises: ConfigError: this simulator takes shots, features or weights of the wrong kind, or a loss that returns
+            anything else.
+        """
+        refuse_shots(self.shots)
+        shared, varying = program.angle_map.apart(features, weights)
+        back = WeightPullback(program, shared, varying)
+        values = program.measurement.combine(back.strings)
+        self.ledger += bill(program, len(values), None)
+        result, cotangent = checked_loss(program, values, loss)
+        slots = back.gradient(cotangent @ program.measurement.coefficients)
+        return result, slots @ program.A, values
 
     def probabilities(self, program: Program, angles: Array, basis: int = 0) -> Array:
         """[batch, 2^m]: exact, of the m bits of one measurement basis; its first qubit is the lowest bit."""

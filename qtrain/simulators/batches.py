@@ -11,8 +11,29 @@ from concurrent.futures import ThreadPoolExecutor
 
 from numba import config
 
+from qtrain.errors import ModelError
+
 MEMORY_LIMIT = 2 * 1024**3  # bytes that the states of one call may take
 THREADING_PAYS = 2e7  # operations of a call from which threads are faster
+
+
+_CACHE_BYTES = 512 * 1024  # a chunk's states should stay in the second-level cache
+
+
+def row_width(num_qubits: int, batch: int, amplitude: int) -> int:
+    """Rows a chunk: what fits the cache, at least 8 where memory allows.
+
+    Args:
+        amplitude: bytes that one amplitude of a row takes, all states together.
+    Raises: ModelError: one row is too big.
+    """
+    row = amplitude * 2**num_qubits
+    if row > 8 * MEMORY_LIMIT:
+        raise ModelError(
+            f"a state vector of {num_qubits} qubits takes {row:.3g} bytes. "
+            f"Expected at most {8 * MEMORY_LIMIT:.3g}; use fewer qubits."
+        )
+    return max(1, min(batch, max(8, _CACHE_BYTES // row), MEMORY_LIMIT // row))
 
 
 def _threads() -> int:

@@ -6,6 +6,7 @@ from qtrain.executors.chip import ChipExecutor
 from qtrain.executors.dry_run import DryRun
 from qtrain.executors.exact import ExactSimulator
 from qtrain.executors.noisy import NoisySimulator
+from qtrain.executors.propagation import PropagationSimulator
 from qtrain.executors.replay import Replay
 from qtrain.executors.torch_simulator import TorchSimulator
 from qtrain.gradients import (
@@ -32,6 +33,7 @@ __all__ = [
     "ExactSimulator",
     "Ledger",
     "NoisySimulator",
+    "PropagationSimulator",
     "QuantumLayer",
     "QuantumModel",
     "Replay",

@@ -29,7 +29,7 @@ def check_parts(model: Any, executor: Any, gradient: Any) -> None:
 
 
 class QuantumLayer(nn.Module):
-    """`y = layer(x)`: x [batch, features] in rad -> y [batch, observables], in x's floating type.
+    """`y = layer(x)`: x [batch, features] in rad -> y [batch, observables], in x's floating type and on its device.
 
     Usable in any torch model; x may require grad. Each forward pass in grad mode samples anew; without grad (`no_grad`,
     evaluation) the same weights at the same step give the same sample. Nothing is drawn from torch's generator.
@@ -78,11 +78,14 @@ class QuantumLayer(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[batch, observables] from x [batch, features]."""
         self._check(x)
-        rows = x.to(torch.float64)
-        weights = self.weights.to(torch.float64)
+        # executors take and give numpy arrays, wherever they compute: only angles and expectations travel
+        rows = x.cpu().double()
+        weights = self.weights.cpu().double()
         if not torch.is_grad_enabled() or not (weights.requires_grad or x.requires_grad):
             angles = self.program.angles(rows.detach().numpy(), weights.detach().numpy())
-            return torch.from_numpy(self._expectations(angles, (self.seed, self.step, EVALUATE))).to(x.dtype)
+            return (
+                torch.from_numpy(self._expectations(angles, (self.seed, self.step, EVALUATE))).to(x.dtype).to(x.device)
+            )
         begun = self._calls[1] if self._calls[0] == self.step else 0
         self._calls = (self.step, begun + 1)
         one_pass = _Pass(self, self.step, begun, weights=weights.requires_grad, features=x.requires_grad)
@@ -91,7 +94,7 @@ class QuantumLayer(nn.Module):
             weights = weights.view_as(weights)
             weights.register_hook(one_pass.masked)
         values: torch.Tensor = _Expectations.apply(self.program.torch_angles(rows, weights), one_pass)
-        return values.to(x.dtype)
+        return values.to(x.dtype).to(x.device)
 
     def _expectations(self, angles: Array, key: Key) -> Array:
         values = self.executor.expectations(self.program, angles, key=key)
@@ -134,8 +137,6 @@ class QuantumLayer(nn.Module):
             )
         if not x.is_floating_point():
             raise ModelError(f"x holds {x.dtype}. Expected a real floating type: x.double().")
-        if x.device.type != "cpu":
-            raise ModelError(f"x is on {x.device}. Executors take numbers from the CPU: x.cpu().")
         finite = torch.isfinite(x)
         if not bool(finite.all()):
             row, column = (int(i) for i in (~finite).nonzero()[0])
@@ -212,4 +213,4 @@ def _to_arrays(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_array(value: Any) -> Any:
-    return value.numpy().copy() if isinstance(value, torch.Tensor) else value
+    return value.cpu().numpy().copy() if isinstance(value, torch.Tensor) else value

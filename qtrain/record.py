@@ -163,4 +163,8 @@ def make_executor(kind: str, device: Device | None, **options: Any) -> Executor:
         from qtrain.executors.noisy import NoisySimulator
 
         return NoisySimulator(device, **options)
+    if kind == "TorchSimulator":
+        from qtrain.executors.torch_simulator import TorchSimulator
+
+        return TorchSimulator(device, device=options.pop("torch_device", "cpu"), **options)
     raise ConfigError(f"executor {kind!r} {'without a' if device is None else 'on a'} device is unknown.")

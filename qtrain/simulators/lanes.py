@@ -144,8 +144,6 @@ def _operation(name: str) -> Any:
     return operation
 
 
-
-
 def _overloaded(operator_: Any, name: str) -> None:
     """Lets kernels write a + b; numba compares argument names and annotations of both functions."""
     operation = _operation(name)

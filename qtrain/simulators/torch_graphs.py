@@ -14,8 +14,8 @@ import torch
 
 Tensor = torch.Tensor
 
-GRAPH_BYTES = 64 * 1024**2  # states of a call beyond it keep a GPU busy without a graph
-_GRAPHS = 16  # kept; each holds the memory of its pass
+GRAPH_BYTES = 16 * 1024**2  # states of a call beyond it keep a GPU busy without a graph
+_GRAPHS = 32  # kept; each holds the memory of its pass
 _WARM_UPS = 2  # libraries allocate their workspaces, constants are made, before a capture may begin
 
 

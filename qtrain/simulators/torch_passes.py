@@ -42,7 +42,7 @@ class TorchCircuit:
         self.real = dtype.to_real()
         self.origin = torch.from_numpy(circuit.origin).to(device=device, dtype=dtype)
         order = [slot for block in (*circuit.body, *circuit.starts) for slot in block.slots]
-        self.slot_order = torch.tensor(order, dtype=torch.int64, device=device)
+        self.slot_order = torch.tensor(order, dtype=torch.int64).to(device)
         self.from_top = tuple(range(circuit.num_qubits - 1, -1, -1))
         self._layouts: dict[tuple[bool, ...], Layout] = {}
 
@@ -75,7 +75,7 @@ class BoundCircuit:
     def __init__(self, circuit: TorchCircuit, layout: Layout, angles: Tensor) -> None:
         self.circuit, self.layout = circuit, layout
         self.rows = len(angles)
-        scaled = angles * circuit.circuit.factor
+        scaled = (angles if angles.shape[1] else angles.new_zeros(self.rows, 1)) * circuit.circuit.factor
         self.turns = Turns(scaled.cos().to(circuit.real), scaled.sin().to(circuit.real))
         self.trees = [tree(group, self.turns) for group in (*layout.starts, *layout.body)]
         starts: dict[int, Tensor] = {}

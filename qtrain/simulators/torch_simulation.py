@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qtrain.errors import ModelError
 from qtrain.simulators.blocks import BlockCircuit
 from qtrain.simulators.torch_axes import Named
 from qtrain.simulators.torch_graphs import GRAPH_BYTES, Runner
@@ -49,11 +50,19 @@ class Readout(Protocol):
 
 
 class Simulation:
-    """A circuit at a place; a subclass knows its readout and how states in front of blocks are had again."""
+    """A circuit at a place; a subclass knows its readout and how states in front of blocks are had again.
+
+    Raises: ModelError: one state is larger than the memory.
+    """
 
     def __init__(self, circuit: BlockCircuit, place: Place, dtype: torch.dtype) -> None:
         self.place = place
         self.circuit = TorchCircuit(circuit, place.device, dtype)
+        if self.circuit.state_bytes > place.memory:
+            raise ModelError(
+                f"a state of {circuit.num_qubits} qubits takes {self.circuit.state_bytes:,} bytes. Expected at most "
+                f"memory_limit = {place.memory:,}; raise it where the device has more, or use fewer qubits."
+            )
         self._readouts: dict[Strings, Any] = {}
 
     def readout(self, strings: Strings) -> Any:
@@ -112,7 +121,7 @@ class Simulation:
         Whoever calls that function does so once, before anything else is asked of this simulation.
         """
         chunks = list(self.chunks(len(angles), self.row_bytes(1)))
-        if len(chunks) > 1:
+        if len(chunks) != 1:
             return self.expectations(angles, strings), lambda weights: self.gradient(angles, strings, weights).sum(0)
         values, bound, final = self._forward(angles, strings, hold=True)
         return as_array(values), lambda weights: self._summed(bound, final, strings, weights)

@@ -54,9 +54,9 @@ class PauliStrings:
             group.z.append(z)
             group.signs.append((1.0, -1.0, -1.0, 1.0)[ys % 4])
         self._groups = groups
-        self._columns = [torch.tensor(g.columns, dtype=torch.int64, device=device) for g in groups]
-        self._z = [torch.tensor(g.z, dtype=torch.int64, device=device)[:, None] for g in groups]
-        self._signs = [torch.tensor(g.signs, dtype=self.real, device=device)[:, None] for g in groups]
+        self._columns = [torch.tensor(g.columns).to(device) for g in groups]
+        self._z = [torch.tensor(g.z).to(device)[:, None] for g in groups]
+        self._signs = [torch.tensor(g.signs, dtype=self.real).to(device)[:, None] for g in groups]
         self._back = torch.argsort(torch.cat([*self._columns, torch.zeros(0, dtype=torch.int64, device=device)]))
         self._kept = [self._table(i) for i in range(len(groups))] if len(strings) * row <= _TABLE_BYTES else None
 

@@ -87,7 +87,7 @@ def measure(
     figures["exact"] = found
     drawn = Tool("ours", "noisy_ours.py", ("sampled", workload.name))
     for what, cold in (("first_warm", False), ("first_cold", True)):
-        figures[what] = first_call(drawn, {}, cold=cold, limit=limit)["first"]
+        figures[what] = first_call(drawn, {}, cold=cold)["first"]
     return figures
 
 

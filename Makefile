@@ -39,7 +39,6 @@ bench: $(READY)
 	$(BIN)/python tests/benchmarks/estimate_ranking.py
 	$(BIN)/python tests/benchmarks/expectation_accuracy.py
 	$(BIN)/python tests/benchmarks/digits_accuracy.py
-	$(BIN)/python tests/benchmarks/gradients.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

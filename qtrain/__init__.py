@@ -2,10 +2,13 @@
 
 from qtrain import ansatze, datasets, encoders, gradients
 from qtrain.datasets import Dataset
+from qtrain.executors.aer import AerExecutor
 from qtrain.executors.chip import ChipExecutor
+from qtrain.executors.choice import simulator_for
 from qtrain.executors.dry_run import DryRun
 from qtrain.executors.exact import ExactSimulator
 from qtrain.executors.noisy import NoisySimulator
+from qtrain.executors.propagation import PropagationSimulator
 from qtrain.executors.replay import Replay
 from qtrain.executors.torch_simulator import TorchSimulator
 from qtrain.gradients import (
@@ -26,12 +29,14 @@ from qtrain.resume import resume
 from qtrain.train import TrainResult, evaluate, iter_train, train, train_step
 
 __all__ = [
+    "AerExecutor",
     "ChipExecutor",
     "Dataset",
     "DryRun",
     "ExactSimulator",
     "Ledger",
     "NoisySimulator",
+    "PropagationSimulator",
     "QuantumLayer",
     "QuantumModel",
     "Replay",
@@ -52,6 +57,7 @@ __all__ = [
     "prune",
     "resume",
     "rotosolve",
+    "simulator_for",
     "spsa",
     "train",
     "train_step",

@@ -106,7 +106,18 @@ def describe(executor: Executor) -> dict[str, Any]:
     """Kind and constructor arguments of an executor, as far as plain values can say them."""
     options = {
         name: getattr(executor, name)
-        for name in ("shots", "seed", "effort", "readout_error", "torch_device", "precision", "memory_limit")
+        for name in (
+            "shots",
+            "seed",
+            "effort",
+            "readout_error",
+            "torch_device",
+            "precision",
+            "memory_limit",
+            "threshold",
+            "max_terms",
+            "method",
+        )
         if hasattr(executor, name)
     }
     return {"kind": type(executor).__name__, **options}

@@ -25,7 +25,7 @@ from qtrain.executors.base import (
 from qtrain.executors.sampling import is_joint, parity_signs, sample_outcomes, sample_strings
 from qtrain.ledger import Ledger
 from qtrain.program import Program, lower
-from qtrain.simulators import statevector
+from qtrain.simulators import statevector, sweeps
 from qtrain.simulators.pullback import WeightPullback
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ class ExactSimulator:
         shots: executions of each circuit; None for exact expectations.
     Raises: ConfigError: shots that are no whole number of 1 or more.
     """
+
+    reason = ""
+    """Why `simulator_for` chose it."""
 
     def __init__(self, shots: int | None = None) -> None:
         self.shots = checked_shots(shots)
@@ -103,8 +106,11 @@ class ExactSimulator:
             anything else.
         """
         refuse_shots(self.shots)
-        shared, varying = program.angle_map.apart(features, weights)
-        back = WeightPullback(program, shared, varying)
+        back: sweeps.BatchPullback | WeightPullback
+        if program.num_qubits >= sweeps.FROM_QUBITS:
+            back = sweeps.BatchPullback(program, program.angles(features, weights))
+        else:
+            back = WeightPullback(program, *program.angle_map.apart(features, weights))
         values = program.measurement.combine(back.strings)
         self.ledger += bill(program, len(values), None)
         result, cotangent = checked_loss(program, values, loss)

@@ -54,6 +54,9 @@ class NoisySimulator:
     Raises: ConfigError: a value out of its range.
     """
 
+    reason = ""
+    """Why `simulator_for` chose it."""
+
     def __init__(
         self,
         device: Device,

@@ -37,9 +37,8 @@ def odd(value: int) -> bool:
 
 
 @_jit
-def transform(row: Any) -> None:
+def transform(row: Any, size: int) -> None:
     """Walsh-Hadamard transform in place, not normalized: row[m] becomes sum of (-1)^parity(m & j) row[j]."""
-    size = row.size
     for i in range(0, size, 8):
         x = load(row, i)
         x = exchange1(x) + signed1(x)
@@ -64,19 +63,19 @@ def transform(row: Any) -> None:
 
 
 @_jit
-def phase_table(re: Any, im: Any, strings: Any, signs: Any, shift: int, half: Any) -> None:
+def phase_table(re: Any, im: Any, masks: Any, half: Any, shift: int) -> None:
     """Phases of Z-strings over the bits from `shift` on, as many as the table has; re, im are overwritten.
 
-    strings [string, 2]: mask and slot. Strings on one qubit come first, lowest first: those double the table.
-    half: half the angles, one a slot.
+    masks, half [string]: half the angle, with its sign. Strings on one qubit come first, lowest first: those double
+    the table.
     """
     size = re.size
     re[0], im[0] = 1.0, 0.0
     width, number = 1, 0
     while width < size:
         angle = 0.0
-        while number < signs.size and (strings[number, 0] >> shift) & (size - 1) == width:
-            angle += signs[number] * half[strings[number, 1]]
+        while number < masks.size and (masks[number] >> shift) & (size - 1) == width:
+            angle += half[number]
             number += 1
         c, s = np.cos(angle), np.sin(angle)
         for i in range(width):
@@ -84,10 +83,9 @@ def phase_table(re: Any, im: Any, strings: Any, signs: Any, shift: int, half: An
             re[width + i], im[width + i] = c * a - s * b, c * b + s * a
             re[i], im[i] = c * a + s * b, c * b - s * a
         width *= 2
-    for k in range(number, signs.size):
-        angle = signs[k] * half[strings[k, 1]]
-        c, s = np.cos(angle), np.sin(angle)
-        mask = (strings[k, 0] >> shift) & (size - 1)
+    for k in range(number, masks.size):
+        c, s = np.cos(half[k]), np.sin(half[k])
+        mask = (masks[k] >> shift) & (size - 1)
         for i in range(size):
             t = -s if odd(i & mask) else s
             a, b = re[i], im[i]
@@ -95,24 +93,27 @@ def phase_table(re: Any, im: Any, strings: Any, signs: Any, shift: int, half: An
 
 
 @_jit
-def apply_phases(re: Any, im: Any, start: int, high: int, tables: Any, groups: Any, size: int, direction: float) -> None:
+def apply_phases(
+    re: Any, im: Any, start: int, high: int, table: Any, at: int, groups: Any, size: int, direction: float
+) -> None:
     """One row times its phases, direction 1, or times their conjugates, direction -1.
 
-    tables (re, im): the low bits' phases [size], then a table a group [size], then the high bits' phases.
-    groups [group]: high masks.
+    table [2, ...] from `at` on: the low bits' phases [size], then [size] a group, then the high bits' phases.
+    groups [group, 3]: masks of high bits first.
     """
-    tr, ti = tables
+    tr, ti = table[0], table[1]
     kind = re.dtype.type
-    many = groups.size
-    at = size * (1 + many) + high
-    hr, hi = splat(re, kind(tr[at])), splat(re, kind(direction * ti[at]))
+    many = len(groups)
+    end = at + size * (1 + many) + high
+    hr, hi = splat(re, kind(tr[end])), splat(re, kind(direction * ti[end]))
     flip = splat(re, kind(direction))
     for i in range(0, size, 8):
-        lr, li = load(tr, i), flip * load(ti, i)
+        lr, li = load(tr, at + i), flip * load(ti, at + i)
         fr, fi = hr * lr - hi * li, hr * li + hi * lr
         for k in range(many):
-            gr, gi = load(tr, size * (1 + k) + i), flip * load(ti, size * (1 + k) + i)
-            if odd(high & groups[k]):
+            j = at + size * (1 + k) + i
+            gr, gi = load(tr, j), flip * load(ti, j)
+            if odd(high & groups[k, 0]):
                 fr, fi = fr * gr + fi * gi, fi * gr - fr * gi
             else:
                 fr, fi = fr * gr - fi * gi, fi * gr + fr * gi
@@ -122,32 +123,32 @@ def apply_phases(re: Any, im: Any, start: int, high: int, tables: Any, groups: A
 
 
 @_jit
-def imaginary_overlap(pr: Any, pi: Any, gr: Any, gi: Any, start: int, row: Any) -> None:
+def imaginary_overlap(pr: Any, pi: Any, gr: Any, gi: Any, start: int, row: Any, size: int) -> None:
     """row = Im(conj(lambda) psi) of a row that starts at `start`; p is psi, g is lambda."""
-    for i in range(0, row.size, 8):
+    for i in range(0, size, 8):
         j = start + i
         store(row, i, load(gr, j) * load(pi, j) - load(gi, j) * load(pr, j))
 
 
 @_jit
-def squared_norms(pr: Any, pi: Any, start: int, row: Any) -> None:
+def squared_norms(pr: Any, pi: Any, start: int, row: Any, size: int) -> None:
     """row = |psi|^2."""
-    for i in range(0, row.size, 8):
+    for i in range(0, size, 8):
         a, b = load(pr, start + i), load(pi, start + i)
         store(row, i, a * a + b * b)
 
 
 @_jit
-def scaled(pr: Any, pi: Any, gr: Any, gi: Any, start: int, row: Any) -> None:
+def scaled(pr: Any, pi: Any, gr: Any, gi: Any, start: int, row: Any, size: int) -> None:
     """lambda = row psi."""
-    for i in range(0, row.size, 8):
+    for i in range(0, size, 8):
         w, j = load(row, i), start + i
         store(gr, j, w * load(pr, j))
         store(gi, j, w * load(pi, j))
 
 
 @_jit
-def permute(source: Any, target: Any, start: int, base: int, lows: Any) -> None:
-    """target[start + i] = source[base ^ lows[i]]."""
-    for i in range(lows.size):
+def permute(source: Any, target: Any, start: int, base: int, lows: Any, row: int) -> None:
+    """target[start + i] = source[base ^ lows[i]] for a row."""
+    for i in range(row):
         target[start + i] = source[base ^ lows[i]]

@@ -263,9 +263,9 @@ def layers(program: Program) -> Layers:
     return found
 
 
-def pulled_observable(x: int, z: int, through: AffineMap, back: AffineMap) -> tuple[int, int, float]:
+def pulled_observable(x: int, z: int, through: AffineMap, back: AffineMap) -> tuple[int, int, int]:
     """(x, z, sign) of F^-1 P F, where F permutes basis states and `back` is its inverse."""
     pulled, flips = through.pulled(z)
     moved = back.image(x)
     turns = ((x & z).bit_count() - (moved & pulled).bit_count()) % 4  # i^turns is 1 or -1: both are Hermitian
-    return moved, pulled, (-1.0 if flips else 1.0) * (1.0 if turns == 0 else -1.0)
+    return moved, pulled, (-1 if flips else 1) * (1 if turns == 0 else -1)

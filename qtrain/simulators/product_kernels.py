@@ -34,23 +34,27 @@ def _matrix(kind: int, at: int, matrices: Any, half: Any, direction: float) -> A
     return complex(c, -s), complex(0.0, 0.0), complex(0.0, 0.0), complex(c, s)
 
 
-@_jit
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def single_states(starts: Any, elements: Any, matrices: Any, half: Any, out: Any) -> None:
-    """out [qubit, 2]: |0> behind each qubit's first operations. elements [element, 2]: (kind, matrix or slot)."""
-    for q in range(len(starts)):
-        u, v = complex(1.0, 0.0), complex(0.0, 0.0)
-        for e in range(starts[q, 0], starts[q, 1]):
-            a, b, c, d = _matrix(elements[e, 0], elements[e, 1], matrices, half, 1.0)
-            u, v = a * u + b * v, c * u + d * v
-        out[q, 0], out[q, 1] = u, v
+    """out [batch, qubit, 2]: |0> behind each qubit's first operations.
+
+    starts [qubit, 2]: its rows of elements [element, 2]: (kind, matrix or slot). half [batch, slot]: half the angles.
+    """
+    for row in range(len(half)):
+        for q in range(len(starts)):
+            u, v = complex(1.0, 0.0), complex(0.0, 0.0)
+            for e in range(starts[q, 0], starts[q, 1]):
+                a, b, c, d = _matrix(elements[e, 0], elements[e, 1], matrices, half[row], 1.0)
+                u, v = a * u + b * v, c * u + d * v
+            out[row, q, 0], out[row, q, 1] = u, v
 
 
 @_jit
-def prefixes(singles: Any, out: Any) -> None:
-    """out[2^q : 2^(q + 1)]: the product state of the first q qubits, q = 0, 1, ..., all of them."""
+def prefixes(singles: Any, first: int, last: int, out: Any) -> None:
+    """out[2^k : 2^(k + 1)]: the product state of k qubits from `first` on, k = 0, 1, ..., all before `last`."""
     out[1] = 1.0
-    for q in range(len(singles)):
-        size = 1 << q
+    for q in range(first, last):
+        size = 1 << (q - first)
         a, b = singles[q, 0], singles[q, 1]
         for i in range(size):
             value = out[size + i]
@@ -59,59 +63,72 @@ def prefixes(singles: Any, out: Any) -> None:
 
 
 @_jit
-def outer_product(low: Any, high: Any, first: int, last: int, re: Any, im: Any) -> None:
-    """psi[high, low] = high[...] low[...] for the high indices from first to last."""
-    size = low.size
+def outer_product(singles: Any, trees: Any, size: int, re: Any, im: Any, part: int, parts: int) -> None:
+    """One part of psi[high, low] = upper[high] lower[low], `size` amplitudes; trees: complex workspace."""
+    low = len(singles) // 2
+    row = 1 << low
+    lower, upper = trees[: 2 * row], trees[2 * row :]
+    prefixes(singles, 0, low, lower)
+    prefixes(singles, low, len(singles), upper)
     kind = re.dtype.type
-    lr, li = np.empty(size, re.dtype), np.empty(size, re.dtype)
-    for i in range(size):
-        lr[i], li[i] = kind(low[i].real), kind(low[i].imag)
-    for h in range(first, last):
-        a, b = splat(re, kind(high[h].real)), splat(re, kind(high[h].imag))
-        for i in range(0, size, 8):
+    many = size // row
+    lr, li = np.empty(row, re.dtype), np.empty(row, re.dtype)
+    for i in range(row):
+        lr[i], li[i] = kind(lower[row + i].real), kind(lower[row + i].imag)
+    for h in range(many * part // parts, many * (part + 1) // parts):
+        a, b = splat(re, kind(upper[many + h].real)), splat(re, kind(upper[many + h].imag))
+        for i in range(0, row, 8):
             p, q = load(lr, i), load(li, i)
-            store(re, h * size + i, a * p - b * q)
-            store(im, h * size + i, a * q + b * p)
+            store(re, h * row + i, a * p - b * q)
+            store(im, h * row + i, a * q + b * p)
 
 
 @_jit
-def contract(re: Any, im: Any, low: Any, high: Any, first: int, last: int, over_low: Any, over_high: Any) -> None:
-    """Both contractions of conj(lambda)[high, low] for the high indices from first to last.
+def contract(
+    singles: Any, trees: Any, size: int, re: Any, im: Any, over_high: Any, over_low: Any, part: int, parts: int
+) -> None:
+    """One part of both contractions of conj(lambda)[high, low] with the product state, in one reading.
 
-    over_low [high] = sum over low with `low`; over_high [low] += sum over high with `high`.
+    over_low [high] = sum over low with `lower`; over_high [low] += sum over high with `upper`.
     """
-    size = low.size
+    low = len(singles) // 2
+    row = 1 << low
+    lower, upper = trees[: 2 * row], trees[2 * row :]
+    prefixes(singles, 0, low, lower)
+    prefixes(singles, low, len(singles), upper)
     kind = re.dtype.type
-    lr, li = np.empty(size, re.dtype), np.empty(size, re.dtype)
-    sr, si = np.zeros(size, re.dtype), np.zeros(size, re.dtype)
-    for i in range(size):
-        lr[i], li[i] = kind(low[i].real), kind(low[i].imag)
+    lr, li = np.empty(row, re.dtype), np.empty(row, re.dtype)
+    sr, si = np.empty(row, re.dtype), np.empty(row, re.dtype)
+    for i in range(row):
+        lr[i], li[i] = kind(lower[row + i].real), kind(lower[row + i].imag)
+        sr[i], si[i] = kind(0.0), kind(0.0)
     zero = splat(re, kind(0.0))
-    for h in range(first, last):
-        a, b = splat(re, kind(high[h].real)), splat(re, kind(high[h].imag))
+    many = size // row
+    for h in range(many * part // parts, many * (part + 1) // parts):
+        a, b = splat(re, kind(upper[many + h].real)), splat(re, kind(upper[many + h].imag))
         real, imaginary = zero, zero
-        for i in range(0, size, 8):
-            p, q = load(re, h * size + i), load(im, h * size + i)
+        for i in range(0, row, 8):
+            p, q = load(re, h * row + i), load(im, h * row + i)
             u, v = load(lr, i), load(li, i)
             real = real + p * u + q * v
             imaginary = imaginary + p * v - q * u
             store(sr, i, load(sr, i) + p * a + q * b)
             store(si, i, load(si, i) + p * b - q * a)
         over_low[h] = complex(total(real), total(imaginary))
-    for i in range(size):
+    for i in range(row):
         over_high[i] += complex(sr[i], si[i])
 
 
 @_jit
-def start_slopes(
-    vector: Any, singles: Any, tree: Any, starts: Any, elements: Any, matrices: Any, half: Any, slopes: Any
+def _slopes(
+    vector: Any, singles: Any, first: int, tree: Any, starts: Any, elements: Any, matrices: Any, half: Any, slopes: Any
 ) -> None:
-    """Adds the derivatives of the first operations of the qubits of `singles` to slopes [slot].
-
-    vector [2^qubits]: conj(lambda) with all other qubits contracted; it is used up. tree: their `prefixes`.
-    """
-    for q in range(len(singles) - 1, -1, -1):
-        size = 1 << q
+    """The same for the qubits from `first` on that vector [2^qubits] is over; it is used up. tree: their `prefixes`."""
+    size = vector.size // 2
+    q = first
+    while 1 << (q - first) < size:
+        q += 1
+    while size:
         u, v = singles[q, 0], singles[q, 1]
         left, right = complex(0.0, 0.0), complex(0.0, 0.0)
         for i in range(size):
@@ -134,3 +151,24 @@ def start_slopes(
                 left * a.conjugate() + right * b.conjugate(),
                 left * c.conjugate() + right * d.conjugate(),
             )
+        size //= 2
+        q -= 1
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def start_slopes(
+    over_high: Any, over_low: Any, singles: Any, starts: Any, elements: Any, matrices: Any, half: Any, slopes: Any
+) -> None:
+    """Adds the derivatives of the first operations to slopes [batch, slot].
+
+    over_high [batch, low], over_low [batch, high]: conj(lambda) with the other qubits contracted; both are used up.
+    """
+    lower, upper = np.empty(2 * over_high.shape[1], np.complex128), np.empty(2 * over_low.shape[1], np.complex128)
+    low = 0
+    while 1 << low < over_high.shape[1]:
+        low += 1
+    for b in range(len(half)):
+        prefixes(singles[b], 0, low, lower)
+        prefixes(singles[b], low, len(starts), upper)
+        _slopes(over_high[b], singles[b], 0, lower, starts, elements, matrices, half[b], slopes[b])
+        _slopes(over_low[b], singles[b], low, upper, starts, elements, matrices, half[b], slopes[b])

@@ -23,21 +23,33 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
+_PASSES_OVER_PRODUCTS = 16.0
+"""Multiplications of passes that take as long as a row's products with one column of a unitary, there and back."""
+
+
 class _Prepared(NamedTuple):
-    """What calls for a program have in common: its stages, the strings, and segments [segment, 2] with their costs."""
+    """What calls for a program have in common.
+
+    Attributes:
+        stages: of the program; `masks` [string, 2] of what it measures.
+        segments: [segment, 3] first, end, 0.
+        pays_from: [segment] rows from which one unitary for all rows is cheaper than passes over them.
+        cost: multiplications an amplitude and row.
+    """
 
     stages: Stages
     masks: NDArray[np.int64]
-    bounds: NDArray[np.int64]
-    costs: Array
+    segments: NDArray[np.int64]
+    pays_from: Array
+    cost: float
 
-    def segments(self, dimension: int, batch: int) -> NDArray[np.int64]:
-        """[segment, 3]: first, end, and whether one unitary for all rows is cheaper than the passes over them."""
-        out = np.zeros((len(self.bounds), 3), dtype=np.int64)
-        out[:, :2] = self.bounds
-        if batch > dimension:
-            out[:, 2] = self.costs * (batch - dimension) > 8.0 * dimension * batch
-        return out
+    def chosen(self, batch: int) -> tuple[NDArray[np.int64], bool]:
+        """[segment, 3]: first, end, whether to multiply by its unitary; and whether any is."""
+        if not np.any(self.pays_from < batch):
+            return self.segments, False
+        chosen = self.segments.copy()
+        chosen[:, 2] = self.pays_from < batch
+        return chosen, True
 
 
 _prepared: WeakKeyDictionary[Program, dict[str, _Prepared]] = WeakKeyDictionary()
@@ -47,9 +59,15 @@ def _preparation(program: Program, dtype: np.dtype[Any]) -> _Prepared:
     known = _prepared.setdefault(program, {})
     if dtype.char not in known:
         made = stages(program, program.feature_slots, (program.A != 0).any(axis=1), dtype)
-        bounds = np.array([(s.first, s.end) for s in made.segments], dtype=np.int64).reshape(-1, 2)
-        costs = np.array([s.cost if s.shared else 0.0 for s in made.segments])
-        known[dtype.char] = _Prepared(made, measured_masks(program.measurement), bounds, costs)
+        segments = np.array([(s.first, s.end, 0) for s in made.segments], dtype=np.int64).reshape(-1, 3)
+        dimension = 2.0**program.num_qubits
+        pays_from = np.full(len(segments), np.inf)
+        for i, segment in enumerate(made.segments):
+            saved = segment.cost - _PASSES_OVER_PRODUCTS * dimension  # a row, less what the basis states cost once
+            if segment.shared and saved > 0:
+                pays_from[i] = segment.cost * dimension / saved
+        cost = sum(segment.cost for segment in made.segments)
+        known[dtype.char] = _Prepared(made, measured_masks(program.measurement), segments, pays_from, cost)
     return known[dtype.char]
 
 
@@ -69,14 +87,17 @@ class WeightPullback:
         dtype = np.dtype(dtype)
         self._prepared = _preparation(program, dtype)
         self._batch, dimension = varying.shape[1], 2**program.num_qubits
-        self._segments = self._prepared.segments(dimension, self._batch)
-        self._cosines = [np.cos(half).astype(dtype, copy=False) for half in (shared / 2, varying / 2)]
-        self._sines = [np.sin(half).astype(dtype, copy=False) for half in (shared / 2, varying / 2)]
-        self._unitaries = np.empty((len(self._segments), 2, dimension, dimension), dtype)
-        if self._segments[:, 2].any():
-            turns = self._turns(slice(0, self._batch))
-            kernels.shared_unitaries(self._prepared.stages.code, turns, self._segments, self._unitaries)
-        self._effort = float(self._prepared.costs.sum()) * self._batch * dimension
+        self._segments, self._multiplies = self._prepared.chosen(self._batch)
+        half = np.concatenate([shared, varying.reshape(-1)]) * 0.5
+        self._trigonometry = [
+            (values[: len(shared)], values[len(shared) :].reshape(varying.shape))
+            for values in (np.cos(half).astype(dtype, copy=False), np.sin(half).astype(dtype, copy=False))
+        ]
+        self._unitaries = np.empty((len(self._segments) if self._multiplies else 0, 2, dimension, dimension), dtype)
+        self._whole = self._turns(slice(0, self._batch))
+        if self._multiplies:
+            kernels.shared_unitaries(self._prepared.stages.code, self._whole, self._segments, self._unitaries)
+        self._effort = self._prepared.cost * self._batch * dimension
         self._width = row_width(program.num_qubits, self._batch, 3 * dtype.itemsize * 2)
         kept = 2 * dtype.itemsize * dimension * self._batch
         self._states: dict[int, NDArray[Any]] | None = {} if kept <= MEMORY_LIMIT else None
@@ -95,19 +116,23 @@ class WeightPullback:
             parts[rows.start] = self._backward(rows, cotangent)
 
         for_each_chunk(work, self._batch, self._width, 3 * self._effort)
-        overlaps, total = (sum(parts[start][k] for start in sorted(parts)) for k in range(2))
-        if self._segments[:, 2].any():
-            code, needed = self._prepared.stages.code, self._prepared.stages.needed
-            turns = self._turns(slice(0, self._batch))
-            kernels.shared_gradient(code, turns, self._segments, needed, self._unitaries.copy(), overlaps, total)
-        slots: Array = np.asarray(total, dtype=np.float64)[:, 0]
+        overlaps, total = parts.pop(0)
+        for start in sorted(parts):
+            overlaps += parts[start][0]
+            total += parts[start][1]
+        if self._multiplies:
+            made = self._prepared.stages
+            kernels.shared_gradient(
+                made.code, self._whole, self._segments, made.needed, self._unitaries.copy(), overlaps, total
+            )
+        slots: Array = total[:, 0].astype(np.float64)
         return slots
 
     def _turns(self, rows: slice) -> tuple[NDArray[Any], ...]:
-        cos, sin = self._cosines[1], self._sines[1]
+        (shared_cos, cos), (shared_sin, sin) = self._trigonometry
         if rows.stop - rows.start < self._batch:
             cos, sin = np.ascontiguousarray(cos[:, rows]), np.ascontiguousarray(sin[:, rows])
-        return self._cosines[0], self._sines[0], self._prepared.stages.row_of, cos, sin
+        return shared_cos, shared_sin, self._prepared.stages.row_of, cos, sin
 
     def _state(self, rows: slice) -> tuple[NDArray[Any], NDArray[Any]]:
         """The chunk's state behind the circuit, and its expectations [string, column]."""
@@ -116,7 +141,15 @@ class WeightPullback:
         state = np.empty((2, self._unitaries.shape[2] * columns), self._unitaries.dtype)
         values = np.empty((len(masks), columns), state.dtype)
         kernels.forward(
-            state, columns, made.code, self._turns(rows), made.starts, self._segments, self._unitaries, masks, values
+            state,
+            columns,
+            made.code,
+            self._turns(rows),
+            made.num_qubits,
+            self._segments,
+            self._unitaries,
+            masks,
+            values,
         )
         return state, values
 

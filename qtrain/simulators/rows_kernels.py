@@ -41,7 +41,7 @@ def turn_rows(a: Any, b: Any, cos: Any, sin: Any, sign: int) -> None:
 
 
 @_jit
-def mix_pair(a: Any, b: Any, c: Any, d: Any, ur: Any, ui: Any) -> None:
+def mix_rows(a: Any, b: Any, c: Any, d: Any, ur: Any, ui: Any) -> None:
     """A 2 x 2 matrix, entries 00, 01, 10, 11, on (a + ib, c + id)."""
     r0, r1, r2, r3 = ur[0], ur[1], ur[2], ur[3]
     i0, i1, i2, i3 = ui[0], ui[1], ui[2], ui[3]
@@ -63,20 +63,6 @@ def four_rows(out: Any, rows: Any, real: Any, imaginary: Any) -> None:
     for k in range(out.size):
         x = r0 * a[k] + r1 * b[k] + r2 * c[k] + r3 * d[k]
         out[k] = x + i0 * e[k] + i1 * f[k] + i2 * g[k] + i3 * h[k]
-
-
-@_jit
-def cross_sum(p: Any, q: Any, r: Any, s: Any, a: Any, b: Any, c: Any, d: Any) -> tuple[float, float, float]:
-    """Im <lambda|P|psi> for P = X, Y, Z; lambda = (p + iq, r + is), psi = (a + ib, c + id)."""
-    zero = p.dtype.type(0)
-    x, y, z = zero, zero, zero
-    for k in range(p.size):
-        p_, q_, r_, s_ = p[k], q[k], r[k], s[k]
-        a_, b_, c_, d_ = a[k], b[k], c[k], d[k]
-        x += p_ * d_ - q_ * c_ + r_ * b_ - s_ * a_
-        y += r_ * a_ + s_ * b_ - p_ * c_ - q_ * d_
-        z += p_ * b_ - q_ * a_ - r_ * d_ + s_ * c_
-    return x, y, z
 
 
 @_jit
@@ -119,43 +105,3 @@ def add_scaled(out: Any, factors: Any, row: Any, sign: int) -> None:
     f = out.dtype.type(sign)
     for k in range(out.size):
         out[k] += f * factors[k] * row[k]
-
-
-@_jit
-def add_row(out: Any, row: Any, sign: int) -> None:
-    """out += sign * row."""
-    f = out.dtype.type(sign)
-    for k in range(out.size):
-        out[k] += f * row[k]
-
-
-@_jit
-def scaled(out: Any, factors: Any, row: Any) -> None:
-    """out = factors * row."""
-    for k in range(out.size):
-        out[k] = factors[k] * row[k]
-
-
-@_jit
-def square(out: Any, a: Any, b: Any) -> None:
-    """out = |a + ib|^2."""
-    for k in range(out.size):
-        out[k] = a[k] * a[k] + b[k] * b[k]
-
-
-@_jit
-def overlap(p: Any, q: Any, a: Any, b: Any) -> tuple[float, float]:
-    """Sum of conj(p + iq) (a + ib): real and imaginary part."""
-    zero = p.dtype.type(0)
-    x, y = zero, zero
-    for k in range(p.size):
-        x += p[k] * a[k] + q[k] * b[k]
-        y += p[k] * b[k] - q[k] * a[k]
-    return x, y
-
-
-@_jit
-def add_two(out: Any, a: Any, b: Any, c: Any, d: Any, f: float, g: float, h: float, i: float) -> None:
-    """out += f a + g b + h c + i d."""
-    for k in range(out.size):
-        out[k] += f * a[k] + g * b[k] + h * c[k] + i * d[k]

@@ -13,7 +13,6 @@ from typing import Any
 import numba
 import numpy as np
 
-from qtrain.simulators.rows_kernels import add_two, overlap
 from qtrain.simulators.stages_kernels import apply, product_state, take_back
 from qtrain.simulators.strings_kernels import expectations, weighted_observable
 
@@ -23,29 +22,32 @@ _jit = numba.njit(cache=True, nogil=True, fastmath=True)
 @_jit
 def _multiply(mr: Any, mi: Any, re: Any, im: Any, columns: int, out_r: Any, out_i: Any) -> None:
     """out = M state; M [dimension, dimension]."""
-    dimension = len(mr)
-    out_r[:] = 0
-    out_i[:] = 0
-    for i in range(dimension):
-        to_r, to_i = out_r[i * columns : (i + 1) * columns], out_i[i * columns : (i + 1) * columns]
-        for j in range(0, dimension, 2):
-            first, second = slice(j * columns, (j + 1) * columns), slice((j + 1) * columns, (j + 2) * columns)
-            a, b, c, d = re[first], im[first], re[second], im[second]
+    a, b = re.reshape(-1, columns), im.reshape(-1, columns)
+    real, imaginary = out_r.reshape(-1, columns), out_i.reshape(-1, columns)
+    for i in range(len(mr)):
+        for k in range(columns):
+            real[i, k] = 0
+            imaginary[i, k] = 0
+        for j in range(0, len(mr), 2):
             p, q, r, s = mr[i, j], mi[i, j], mr[i, j + 1], mi[i, j + 1]
-            add_two(to_r, a, b, c, d, p, -q, r, -s)
-            add_two(to_i, a, b, c, d, q, p, s, r)
+            for k in range(columns):
+                real[i, k] += p * a[j, k] - q * b[j, k] + r * a[j + 1, k] - s * b[j + 1, k]
+            for k in range(columns):
+                imaginary[i, k] += p * b[j, k] + q * a[j, k] + r * b[j + 1, k] + s * a[j + 1, k]
 
 
 @_jit
 def _outer(lr: Any, li: Any, re: Any, im: Any, columns: int, out_r: Any, out_i: Any) -> None:
     """out [dimension, dimension] += sum over columns of lambda psi^dagger."""
+    shape = (-1, columns)
+    p, q, a, b = lr.reshape(shape), li.reshape(shape), re.reshape(shape), im.reshape(shape)
     for i in range(len(out_r)):
-        a = slice(i * columns, (i + 1) * columns)
         for j in range(len(out_r)):
-            b = slice(j * columns, (j + 1) * columns)
-            x, y = overlap(re[b], im[b], lr[a], li[a])
-            out_r[i, j] += x
-            out_i[i, j] += y
+            x, y = out_r[i, j], out_i[i, j]
+            for k in range(columns):
+                x += p[i, k] * a[j, k] + q[i, k] * b[j, k]
+                y += q[i, k] * a[j, k] - p[i, k] * b[j, k]
+            out_r[i, j], out_i[i, j] = x, y
 
 
 @_jit
@@ -63,11 +65,11 @@ def shared_unitaries(code: Any, turns: Any, segments: Any, out: Any) -> None:
 
 @_jit
 def forward(
-    state: Any, columns: int, code: Any, turns: Any, starts: Any, segments: Any, unitaries: Any, strings: Any, out: Any
+    state: Any, columns: int, code: Any, turns: Any, qubits: int, segments: Any, unitaries: Any, strings: Any, out: Any
 ) -> None:
     """state [2, dimension * columns] and out [string, column] of a batch; segments [segment, 3]: first, end, multiply."""
     re, im = state[0], state[1]
-    product_state(re, im, columns, code, turns, starts)
+    product_state(re, im, columns, code, turns, qubits)
     for s in range(len(segments)):
         if segments[s, 2]:
             old = state.copy()

@@ -72,14 +72,14 @@ class Stages(NamedTuple):
 
     Attributes:
         code: (ops, elements, matrices, blochs, tables, moves, twos, inverses), see `stages_kernels`.
-        starts: [qubit + 1] bounds of the operations that make each qubit's state in the beginning.
+        num_qubits: the first operations, one a qubit, make the product state to begin with.
         segments: in time order.
         needed: the first operation whose derivative is wanted; the number of operations where there is none.
         varying: slots with an angle a row; `row_of` [slot] is a slot's place among them, or -1.
     """
 
     code: tuple[NDArray[Any], ...]
-    starts: NDArray[np.int64]
+    num_qubits: int
     segments: tuple[Segment, ...]
     needed: int
     varying: NDArray[np.intp]
@@ -118,13 +118,8 @@ class _Encoder:
 
     def encode(self, ops: Iterable[Any]) -> Stages:
         starts, rest = self._split(ops)
-        bounds = [0]
-        for elements in starts:
-            for element in elements:
-                at_bit_0 = Fixed((0,), element.matrix) if isinstance(element, Fixed) else element
-                self._emit(_moved(at_bit_0))
-            bounds.append(len(self.ops))
-        self.touched.clear()
+        for q, elements in enumerate(starts):
+            self._emit(_Run((q,), elements))
         segments = []
         for shared, items in _alternating(rest, self._is_shared):
             if shared:
@@ -134,7 +129,7 @@ class _Encoder:
             segments.append(Segment(first, len(self.ops), shared, cost))
         return Stages(
             self._code(),
-            np.array(bounds, dtype=np.int64),
+            self.num_qubits,
             tuple(segments),
             len(self.ops) if self.needed < 0 else self.needed,
             np.flatnonzero(self.varying),
@@ -299,11 +294,6 @@ class _Encoder:
     def _stacked(self, matrices: NDArray[np.complex128]) -> NDArray[Any]:
         """Real and imaginary parts along a new first axis."""
         return np.ascontiguousarray(np.stack([matrices.real, matrices.imag]), dtype=self.dtype)
-
-
-def _moved(op: Fixed | SlotRotation) -> Item:
-    """A one-qubit operation on qubit 0."""
-    return Fixed((0,), op.matrix) if isinstance(op, Fixed) else SlotRotation((0,), op.paulis, op.slot)
 
 
 def _slots(item: Item) -> list[int]:

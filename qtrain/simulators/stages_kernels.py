@@ -9,6 +9,8 @@ amplitude * columns + column. A row of `ops` [op, 7] is (kind, a, b, first, end,
     ROTATION     exp(-i angle P / 2) with masks a = x, b = z of P, first = its slot
     DENSE        a fixed 4 x 4 map on bits a and b, first = its number
 
+The first ones, one a qubit, are runs that make the product state to begin with; their angles may differ by column.
+
 A Pauli string is two bit masks: P |j> = i^y (-1)^|j & z| |j ^ x>, y the number of Y. `undo` is 0 where no earlier
 operation shares a qubit, so that nothing reads the state any more. turns: (cos [slot], sin [slot] of half of the angles
 that all columns share, row_of [slot] = row of an angle a column or -1, cos_rows, sin_rows [row, columns]).
@@ -22,12 +24,10 @@ import numba
 import numpy as np
 
 from qtrain.simulators.rows_kernels import (
-    add_scaled,
     copy_row,
-    cross_sum,
     four_rows,
     im_sum,
-    mix_pair,
+    mix_rows,
     re_sum,
     row_im,
     row_re,
@@ -37,18 +37,27 @@ from qtrain.simulators.rows_kernels import (
 
 RUN, DIAGONAL, PERMUTATION, ROTATION, DENSE = 0, 1, 2, 3, 4
 FIXED, X, Y, Z = 0, 1, 2, 3  # elements of a run
+_SHORT = 8  # entries from which slices are worth their overhead
 
 _jit = numba.njit(cache=True, nogil=True, fastmath=True)
 
 
 @_jit
+def parity(value: int) -> int:
+    """1 where an odd number of bits is set, else 0; without a branch, so that loops over it are vector loops."""
+    value ^= value >> 32
+    value ^= value >> 16
+    value ^= value >> 8
+    value ^= value >> 4
+    value ^= value >> 2
+    value ^= value >> 1
+    return value & 1
+
+
+@_jit
 def odd(value: int) -> bool:
     """Whether an odd number of bits is set."""
-    parity = False
-    while value:
-        value &= value - 1
-        parity = not parity
-    return parity
+    return parity(value) == 1
 
 
 @_jit
@@ -123,31 +132,53 @@ def _run_gradient(op: Any, elements: Any, blochs: Any, turns: Any, g: Any, gradi
 
 @_jit
 def _apply_run(re: Any, im: Any, run: int, ur: Any, ui: Any) -> None:
-    for base in range(0, re.size, 2 * run):
+    """A 2 x 2 matrix, entries 00, 01, 10, 11, on the qubit whose two halves are `run` entries apart."""
+    if run < _SHORT:
+        r0, r1, r2, r3 = ur[0], ur[1], ur[2], ur[3]
+        i0, i1, i2, i3 = ui[0], ui[1], ui[2], ui[3]
+        for base in range(0, re.size, 2 * run):
+            for k in range(base, base + run):
+                p, q, r, s = re[k], im[k], re[k + run], im[k + run]
+                re[k] = r0 * p - i0 * q + r1 * r - i1 * s
+                im[k] = r0 * q + i0 * p + r1 * s + i1 * r
+                re[k + run] = r2 * p - i2 * q + r3 * r - i3 * s
+                im[k + run] = r2 * q + i2 * p + r3 * s + i3 * r
+        return
+    for base in range(0, re.size, 2 * run):  # slices: the compiler would test all blocks for overlap at once, in vain
         middle, end = base + run, base + 2 * run
-        mix_pair(re[base:middle], im[base:middle], re[middle:end], im[middle:end], ur, ui)
+        mix_rows(re[base:middle], im[base:middle], re[middle:end], im[middle:end], ur, ui)
 
 
 @_jit
-def _run_overlaps(lr: Any, li: Any, re: Any, im: Any, run: int, columns: int, g: Any) -> None:
-    """g [3, width] = Im <lambda|P|psi> of one qubit's X, Y, Z; width columns, or 1 for the sum over them."""
-    g[:] = 0
+def _run_sums(lr: Any, li: Any, re: Any, im: Any, run: int, g: Any) -> None:
+    """g [3, 1] = Im <lambda|P|psi> of one qubit's X, Y, Z, summed over the columns."""
+    x, y, z = g.dtype.type(0), g.dtype.type(0), g.dtype.type(0)
     for base in range(0, re.size, 2 * run):
-        if g.shape[1] == 1:
-            low, high = slice(base, base + run), slice(base + run, base + 2 * run)
-            x, y, z = cross_sum(lr[low], li[low], lr[high], li[high], re[low], im[low], re[high], im[high])
-            g[0, 0] += x
-            g[1, 0] += y
-            g[2, 0] += z
+        middle, end = base + run, base + 2 * run
+        p0, q0, p1, q1 = lr[base:middle], li[base:middle], lr[middle:end], li[middle:end]
+        a0, b0, a1, b1 = re[base:middle], im[base:middle], re[middle:end], im[middle:end]
+        for k in range(run):
+            x += p0[k] * b1[k] - q0[k] * a1[k] + p1[k] * b0[k] - q1[k] * a0[k]
+            y += p1[k] * a0[k] + q1[k] * b0[k] - p0[k] * a1[k] - q0[k] * b1[k]
+            z += p0[k] * b0[k] - q0[k] * a0[k] - p1[k] * b1[k] + q1[k] * a1[k]
+    g[0, 0], g[1, 0], g[2, 0] = x, y, z
+
+
+@_jit
+def _run_rows(lr: Any, li: Any, re: Any, im: Any, bit: int, g: Any) -> None:
+    """g [3, columns]: the same of every column; states [amplitude, columns]."""
+    g[:] = 0
+    for i in range(len(re)):
+        if i & bit:
             continue
-        for row in range(base, base + run, columns):
-            low, high = slice(row, row + columns), slice(row + run, row + run + columns)
-            row_im(g[0], lr[low], li[low], re[high], im[high], 1)
-            row_im(g[0], lr[high], li[high], re[low], im[low], 1)
-            row_re(g[1], lr[high], li[high], re[low], im[low], 1)
-            row_re(g[1], lr[low], li[low], re[high], im[high], -1)
-            row_im(g[2], lr[low], li[low], re[low], im[low], 1)
-            row_im(g[2], lr[high], li[high], re[high], im[high], -1)
+        p0, q0, p1, q1 = lr[i], li[i], lr[i | bit], li[i | bit]
+        a0, b0, a1, b1 = re[i], im[i], re[i | bit], im[i | bit]
+        for k in range(a0.size):
+            g[0, k] += p0[k] * b1[k] - q0[k] * a1[k] + p1[k] * b0[k] - q1[k] * a0[k]
+        for k in range(a0.size):
+            g[1, k] += p1[k] * a0[k] + q1[k] * b0[k] - p0[k] * a1[k] - q0[k] * b1[k]
+        for k in range(a0.size):
+            g[2, k] += p0[k] * b0[k] - q0[k] * a0[k] - p1[k] * b1[k] + q1[k] * a1[k]
 
 
 @_jit
@@ -210,8 +241,8 @@ def string_overlap(lr: Any, li: Any, re: Any, im: Any, columns: int, x: int, z: 
 
 
 @_jit
-def _phases(op: Any, elements: Any, tables: Any, turns: Any, dimension: int, pr: Any, pi: Any) -> None:
-    """pr, pi [dimension]: the phase of every amplitude under a DIAGONAL."""
+def _phases(op: Any, elements: Any, tables: Any, turns: Any, pr: Any, pi: Any) -> None:
+    """pr, pi [amplitude]: the phases of a DIAGONAL."""
     if op[5] < 0:
         pr[:] = 1
         pi[:] = 0
@@ -219,53 +250,75 @@ def _phases(op: Any, elements: Any, tables: Any, turns: Any, dimension: int, pr:
         pr[:] = tables[0, op[5]]
         pi[:] = tables[1, op[5]]
     for e in range(op[3], op[4]):
-        at = elements[e, 1]
-        rotate(pr, pi, 1, 0, elements[e, 0], turns[0][at : at + 1], turns[1][at : at + 1], 1)
+        mask, c, s = elements[e, 0], turns[0][elements[e, 1]], turns[1][elements[e, 1]]
+        for i in range(pr.size):
+            a, b = pr[i], pi[i]
+            t = s if parity(i & mask) else -s
+            pr[i] = c * a - t * b
+            pi[i] = c * b + t * a
 
 
 @_jit
-def _apply_phases(re: Any, im: Any, columns: int, pr: Any, pi: Any, direction: int) -> None:
-    for i in range(pr.size):
-        row = slice(i * columns, (i + 1) * columns)
-        turn(re[row], im[row], pr[i], direction * pi[i])
+def _apply_phases(re: Any, im: Any, pr: Any, pi: Any, direction: int) -> None:
+    """States [amplitude, columns] times the phases, or their conjugates for direction -1."""
+    for i in range(len(re)):
+        c, s = pr[i], pi[i] if direction > 0 else -pi[i]
+        for k in range(re.shape[1]):
+            a, b = re[i, k], im[i, k]
+            re[i, k] = c * a - s * b
+            im[i, k] = c * b + s * a
 
 
 @_jit
-def _diagonal_gradient(
-    lr: Any, li: Any, re: Any, im: Any, columns: int, op: Any, elements: Any, gradient: Any
-) -> None:
-    """Adds the derivatives of a DIAGONAL's rotations: signed sums of Im(conj(lambda_i) psi_i)."""
-    width = gradient.shape[1]
-    for i in range(re.size // columns):
-        row = slice(i * columns, (i + 1) * columns)
-        if width == 1:
-            total = im_sum(lr[row], li[row], re[row], im[row])
-            for e in range(op[3], op[4]):
-                at = elements[e, 1]
-                gradient[at, 0] += -total if odd(i & elements[e, 0]) else total
-            continue
+def _diagonal_sums(lr: Any, li: Any, re: Any, im: Any, op: Any, elements: Any, sums: Any, gradient: Any) -> None:
+    """Adds to gradient [slot, 1] the derivatives of a DIAGONAL's rotations: signed sums of Im(conj(lambda_i) psi_i).
+
+    States [amplitude, columns]; sums [amplitude] is overwritten.
+    """
+    for i in range(len(re)):
+        total = gradient.dtype.type(0)
+        for k in range(re.shape[1]):
+            total += lr[i, k] * im[i, k] - li[i, k] * re[i, k]
+        sums[i] = total
+    for e in range(op[3], op[4]):
+        mask, total = elements[e, 0], gradient.dtype.type(0)
+        for i in range(sums.size):
+            total += -sums[i] if parity(i & mask) else sums[i]
+        gradient[elements[e, 1], 0] += total
+
+
+@_jit
+def _diagonal_rows(lr: Any, li: Any, re: Any, im: Any, op: Any, elements: Any, gradient: Any) -> None:
+    """The same of every column: gradient [slot, columns]."""
+    columns = re.shape[1]
+    products = np.empty(columns, re.dtype)
+    for i in range(len(re)):
+        for k in range(columns):
+            products[k] = lr[i, k] * im[i, k] - li[i, k] * re[i, k]
         for e in range(op[3], op[4]):
-            sign = -1 if odd(i & elements[e, 0]) else 1
-            row_im(gradient[elements[e, 1]], lr[row], li[row], re[row], im[row], sign)
+            out = gradient[elements[e, 1]]
+            if parity(i & elements[e, 0]):
+                for k in range(columns):
+                    out[k] -= products[k]
+            else:
+                for k in range(columns):
+                    out[k] += products[k]
 
 
 @_jit
-def _move(re: Any, im: Any, columns: int, moves: Any, first: int, end: int, back: bool) -> None:
-    """Copies rows of the state along cycles."""
-    spare_r, spare_i = np.empty(columns, re.dtype), np.empty(columns, re.dtype)
+def _move(real: Any, imaginary: Any, moves: Any, first: int, end: int, back: bool) -> None:
+    """Copies rows of a state [amplitude, columns] along cycles."""
+    columns = real.shape[1]
+    spare_r, spare_i = np.empty(columns, real.dtype), np.empty(columns, real.dtype)
     for m in range(end - first):
         row = moves[end - 1 - m] if back else moves[first + m]
         to, source = (row[1], row[0]) if back else (row[0], row[1])
-        a, b = to * columns, source * columns
-        if to < 0:
-            copy_row(spare_r, re[b : b + columns])
-            copy_row(spare_i, im[b : b + columns])
-        elif source < 0:
-            copy_row(re[a : a + columns], spare_r)
-            copy_row(im[a : a + columns], spare_i)
-        else:
-            copy_row(re[a : a + columns], re[b : b + columns])
-            copy_row(im[a : a + columns], im[b : b + columns])
+        to_r, to_i = (spare_r, spare_i) if to < 0 else (real[to], imaginary[to])
+        from_r, from_i = (spare_r, spare_i) if source < 0 else (real[source], imaginary[source])
+        for k in range(columns):
+            to_r[k] = from_r[k]
+        for k in range(columns):
+            to_i[k] = from_i[k]
 
 
 @_jit
@@ -290,7 +343,8 @@ def apply(re: Any, im: Any, columns: int, code: Any, turns: Any, first: int, end
     """Applies operations first to end. code: (ops, elements, matrices, blochs, tables, moves, twos, inverses)."""
     ops, elements, matrices, _, tables, moves, twos, _ = code
     cos, sin, row_of, cos_rows, sin_rows = turns
-    dimension = re.size // columns
+    psi_r, psi_i = re.reshape(-1, columns), im.reshape(-1, columns)
+    dimension = len(psi_r)
     ur, ui = np.empty(4, re.dtype), np.empty(4, re.dtype)
     pr, pi = np.empty(dimension, re.dtype), np.empty(dimension, re.dtype)
     for number in range(first, end):
@@ -300,10 +354,10 @@ def apply(re: Any, im: Any, columns: int, code: Any, turns: Any, first: int, end
             run_matrix(op, elements, matrices, turns, ur, ui)
             _apply_run(re, im, a * columns, ur, ui)
         elif kind == DIAGONAL:
-            _phases(op, elements, tables, turns, dimension, pr, pi)
-            _apply_phases(re, im, columns, pr, pi, 1)
+            _phases(op, elements, tables, turns, pr, pi)
+            _apply_phases(psi_r, psi_i, pr, pi, 1)
         elif kind == PERMUTATION:
-            _move(re, im, columns, moves, at, op[4], False)
+            _move(psi_r, psi_i, moves, at, op[4], False)
         elif kind == ROTATION:
             r = row_of[at]
             c, s = (cos[at : at + 1], sin[at : at + 1]) if r < 0 else (cos_rows[r], sin_rows[r])
@@ -322,15 +376,21 @@ def take_back(
     """
     ops, elements, matrices, blochs, tables, moves, _, inverses = code
     cos, sin, row_of, cos_rows, sin_rows = turns
-    dimension = re.size // columns
+    psi_r, psi_i = re.reshape(-1, columns), im.reshape(-1, columns)
+    dimension = len(psi_r)
     ur, ui = np.empty(4, re.dtype), np.empty(4, re.dtype)
     pr, pi = np.empty(dimension, re.dtype), np.empty(dimension, re.dtype)
+    pulled_r, pulled_i = lr.reshape(-1, columns), li.reshape(-1, columns)
+    sums = np.empty(dimension, re.dtype)
     g = np.empty((3, gradient.shape[1]), re.dtype)
     for number in range(end - 1, first - 1, -1):
         op = ops[number]
         kind, a, b, at = op[0], op[1], op[2], op[3]
         if kind == RUN:
-            _run_overlaps(lr, li, re, im, a * columns, columns, g)
+            if g.shape[1] == 1:
+                _run_sums(lr, li, re, im, a * columns, g)
+            else:
+                _run_rows(pulled_r, pulled_i, psi_r, psi_i, a, g)
             _run_gradient(op, elements, blochs, turns, g, gradient)
             if op[6]:
                 run_matrix(op, elements, matrices, turns, ur, ui)
@@ -339,14 +399,17 @@ def take_back(
                 _apply_run(re, im, a * columns, ur, ui)
                 _apply_run(lr, li, a * columns, ur, ui)
         elif kind == DIAGONAL:
-            _diagonal_gradient(lr, li, re, im, columns, op, elements, gradient)
+            if g.shape[1] == 1:
+                _diagonal_sums(pulled_r, pulled_i, psi_r, psi_i, op, elements, sums, gradient)
+            else:
+                _diagonal_rows(pulled_r, pulled_i, psi_r, psi_i, op, elements, gradient)
             if op[6]:
-                _phases(op, elements, tables, turns, dimension, pr, pi)
-                _apply_phases(re, im, columns, pr, pi, -1)
-                _apply_phases(lr, li, columns, pr, pi, -1)
+                _phases(op, elements, tables, turns, pr, pi)
+                _apply_phases(psi_r, psi_i, pr, pi, -1)
+                _apply_phases(pulled_r, pulled_i, pr, pi, -1)
         elif kind == PERMUTATION:
-            _move(re, im, columns, moves, at, op[4], True)
-            _move(lr, li, columns, moves, at, op[4], True)
+            _move(psi_r, psi_i, moves, at, op[4], True)
+            _move(pulled_r, pulled_i, moves, at, op[4], True)
         elif kind == ROTATION:
             r = row_of[at]
             c, s = (cos[at : at + 1], sin[at : at + 1]) if r < 0 else (cos_rows[r], sin_rows[r])
@@ -360,23 +423,61 @@ def take_back(
 
 
 @_jit
-def product_state(re: Any, im: Any, columns: int, code: Any, turns: Any, starts: Any) -> None:
-    """The product of one-qubit states: operations starts[q] to starts[q + 1], on bit 0, make qubit q's."""
-    re[:] = 0
-    im[:] = 0
-    re[:columns] = 1
-    one_r, one_i = np.empty(2 * columns, re.dtype), np.empty(2 * columns, re.dtype)
-    size = columns
-    for q in range(starts.size - 1):
-        if starts[q + 1] > starts[q]:
-            one_r[:] = 0
-            one_i[:] = 0
-            one_r[:columns] = 1
-            apply(one_r, one_i, columns, code, turns, starts[q], starts[q + 1])
-            for base in range(0, size, columns):
-                row, high = slice(base, base + columns), slice(size + base, size + base + columns)
-                copy_row(re[high], re[row])
-                copy_row(im[high], im[row])
-                turn_rows(re[high], im[high], one_r[columns:], one_i[columns:], 1)
-                turn_rows(re[row], im[row], one_r[:columns], one_i[:columns], 1)
-        size *= 2
+def _start(op: Any, elements: Any, matrices: Any, turns: Any, r: Any, i: Any) -> None:
+    """r, i [2, columns]: one qubit's state after the elements of `op`, from |0>."""
+    cos, sin, row_of, cos_rows, sin_rows = turns
+    r[0], r[1], i[0], i[1] = 1, 0, 0, 0
+    ur, ui = np.empty(4, r.dtype), np.empty(4, r.dtype)
+    for e in range(op[3], op[4]):
+        kind, at = elements[e, 0], elements[e, 1]
+        if kind == FIXED:
+            for entry in range(4):
+                ur[entry], ui[entry] = matrices[0, at, entry >> 1, entry & 1], matrices[1, at, entry >> 1, entry & 1]
+            mix_rows(r[0], i[0], r[1], i[1], ur, ui)
+            continue
+        row = row_of[at]
+        if row < 0:
+            if kind == X:
+                turn(r[0], i[1], cos[at], -sin[at])
+                turn(r[1], i[0], cos[at], -sin[at])
+            elif kind == Y:
+                turn(r[0], r[1], cos[at], sin[at])
+                turn(i[0], i[1], cos[at], sin[at])
+            else:
+                turn(r[0], i[0], cos[at], -sin[at])
+                turn(r[1], i[1], cos[at], sin[at])
+            continue
+        c, s = cos_rows[row], sin_rows[row]
+        if kind == X:
+            turn_rows(r[0], i[1], c, s, -1)
+            turn_rows(r[1], i[0], c, s, -1)
+        elif kind == Y:
+            turn_rows(r[0], r[1], c, s, 1)
+            turn_rows(i[0], i[1], c, s, 1)
+        else:
+            turn_rows(r[0], i[0], c, s, -1)
+            turn_rows(r[1], i[1], c, s, 1)
+
+
+@_jit
+def product_state(re: Any, im: Any, columns: int, code: Any, turns: Any, qubits: int) -> None:
+    """The product of one-qubit states: operation q makes qubit q's from |0>."""
+    ops, elements, matrices = code[0], code[1], code[2]
+    real, imaginary = re.reshape(-1, columns), im.reshape(-1, columns)
+    real[0], imaginary[0] = 1, 0
+    r, i = np.empty((2, columns), re.dtype), np.empty((2, columns), re.dtype)
+    for q in range(qubits):
+        rows = 1 << q
+        if ops[q, 4] == ops[q, 3]:
+            real[rows : 2 * rows], imaginary[rows : 2 * rows] = 0, 0
+            continue
+        _start(ops[q], elements, matrices, turns, r, i)
+        for row in range(rows):
+            for k in range(columns):
+                real[rows + row, k] = r[1, k] * real[row, k] - i[1, k] * imaginary[row, k]
+            for k in range(columns):
+                imaginary[rows + row, k] = r[1, k] * imaginary[row, k] + i[1, k] * real[row, k]
+            for k in range(columns):
+                a, b = real[row, k], imaginary[row, k]
+                real[row, k] = r[0, k] * a - i[0, k] * b
+                imaginary[row, k] = r[0, k] * b + i[0, k] * a

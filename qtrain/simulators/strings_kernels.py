@@ -11,8 +11,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from qtrain.simulators.rows_kernels import add_row, add_scaled, row_im, row_re, scaled, square
-from qtrain.simulators.stages_kernels import odd, string_phase
+from qtrain.simulators.rows_kernels import add_scaled, row_im, row_re
+from qtrain.simulators.stages_kernels import odd, parity, string_phase
 
 _jit = numba.njit(cache=True, nogil=True, fastmath=True)
 
@@ -20,51 +20,61 @@ _jit = numba.njit(cache=True, nogil=True, fastmath=True)
 @_jit
 def expectations(re: Any, im: Any, columns: int, strings: Any, out: Any) -> None:
     """out[string, column] = <psi| P |psi>."""
-    out[:] = 0
+    real, imaginary = re.reshape(-1, columns), im.reshape(-1, columns)
     probability = np.empty(columns, re.dtype)
-    for i in range(re.size // columns):
-        row = slice(i * columns, (i + 1) * columns)
-        square(probability, re[row], im[row])
+    out[:] = 0
+    for i in range(len(real)):
+        for k in range(columns):
+            probability[k] = real[i, k] * real[i, k] + imaginary[i, k] * imaginary[i, k]
         for t in range(len(strings)):
             x, z = strings[t, 0], strings[t, 1]
-            j = i ^ x
+            row, j = out[t], i ^ x
             if x == 0:
-                add_row(out[t], probability, -1 if odd(i & z) else 1)
-                continue
-            if i > j:
-                continue  # the pair (i, j) gives twice the real part
-            imaginary, phase = string_phase(x, z)
-            sign = 2 if (phase > 0) != odd(j & z) else -2
-            other = slice(j * columns, (j + 1) * columns)
-            if imaginary:
-                row_im(out[t], re[row], im[row], re[other], im[other], -sign)
-            else:
-                row_re(out[t], re[row], im[row], re[other], im[other], sign)
+                if parity(i & z):
+                    for k in range(columns):
+                        row[k] -= probability[k]
+                else:
+                    for k in range(columns):
+                        row[k] += probability[k]
+            elif i < j:  # the pair (i, j) gives twice the real part
+                turned, phase = string_phase(x, z)
+                sign = 2 if (phase > 0) != odd(j & z) else -2
+                if turned:
+                    row_im(row, real[i], imaginary[i], real[j], imaginary[j], -sign)
+                else:
+                    row_re(row, real[i], imaginary[i], real[j], imaginary[j], sign)
 
 
 @_jit
 def weighted_observable(re: Any, im: Any, columns: int, strings: Any, weights: Any, lr: Any, li: Any) -> None:
     """lambda = sum over strings of weights[string, column] P |psi>."""
+    a, b = re.reshape(-1, columns), im.reshape(-1, columns)
+    p, q = lr.reshape(-1, columns), li.reshape(-1, columns)
     diagonal = np.empty(columns, re.dtype)
-    for i in range(re.size // columns):
-        row = slice(i * columns, (i + 1) * columns)
+    for i in range(len(a)):
         diagonal[:] = 0
         for t in range(len(strings)):
             if strings[t, 0] == 0:
-                add_row(diagonal, weights[t], -1 if odd(i & strings[t, 1]) else 1)
-        scaled(lr[row], diagonal, re[row])
-        scaled(li[row], diagonal, im[row])
+                row = weights[t]
+                if parity(i & strings[t, 1]):
+                    for k in range(columns):
+                        diagonal[k] -= row[k]
+                else:
+                    for k in range(columns):
+                        diagonal[k] += row[k]
+        for k in range(columns):
+            p[i, k] = diagonal[k] * a[i, k]
+        for k in range(columns):
+            q[i, k] = diagonal[k] * b[i, k]
         for t in range(len(strings)):
             x, z = strings[t, 0], strings[t, 1]
-            if x == 0:
-                continue
-            imaginary, phase = string_phase(x, z)
-            j = i ^ x
-            sign = 1 if (phase > 0) != odd(j & z) else -1
-            other = slice(j * columns, (j + 1) * columns)
-            if imaginary:
-                add_scaled(lr[row], weights[t], im[other], -sign)
-                add_scaled(li[row], weights[t], re[other], sign)
-            else:
-                add_scaled(lr[row], weights[t], re[other], sign)
-                add_scaled(li[row], weights[t], im[other], sign)
+            if x != 0:
+                turned, phase = string_phase(x, z)
+                j = i ^ x
+                sign = 1 if (phase > 0) != odd(j & z) else -1
+                if turned:
+                    add_scaled(p[i], weights[t], b[j], -sign)
+                    add_scaled(q[i], weights[t], a[j], sign)
+                else:
+                    add_scaled(p[i], weights[t], a[j], sign)
+                    add_scaled(q[i], weights[t], b[j], sign)

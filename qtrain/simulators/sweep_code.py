@@ -12,14 +12,15 @@ from qtrain.gates import Fixed
 from qtrain.program import Program, SlotRotation
 from qtrain.simulators import product_kernels as product
 from qtrain.simulators.layers import Layer, Layers, Shuffle, ZString, layers, pulled_observable, string_masks
+from qtrain.simulators.sweep_steps import DENSE, DIAGONAL, FAR_TURNS, OVERLAP, PERMUTE, STRING, TURNS
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-DIAGONAL, PERMUTE, TURNS, FAR_TURNS, STRING, DENSE = range(6)
 FEWEST_QUBITS = 6  # a pass over 64 neighbours is the smallest
 _ROW_BITS = 10  # a row's tables stay in the first-level cache
 _BLOCK_BITS = 15  # psi and lambda, one part of both, stay in the second-level cache
+_TILE_BITS = 13  # the same for tiles, which are copied
 _FAR_AT_ONCE = 7  # high qubits that one sweep over tiles turns
 _ELEMENT = {"X": product.X, "Y": product.Y, "Z": product.Z}
 
@@ -28,54 +29,63 @@ class Tables(NamedTuple):
     """What the kernels read; all of it fixed for a program.
 
     Attributes:
-        steps: [step, 3] kind and what it is about: a diagonal, a map, first and last turn, a string, a dense map.
-        turns: [turn, 3] qubit, first and last of `turn_slots`; ascending within a step.
-        turn_slots: slots whose angles a turn adds up.
-        zstrings, zsigns: [string, 2] mask and slot; signs.
-        diagonals: [diagonal, 6] first low, first straddling, first high, last string; first and last group.
+        steps: [step, 8] see sweep_steps.py.
+        masks: [string] of Z-strings.
         groups: [group, 3] mask of high bits, first and last string.
-        lows, highs: [map, 2, ...] gather tables of each permutation and of its inverse.
-        strings: [string, 3] x, z, slot.
-        dense_qubits, dense: [map, 2], [map, 4, 4].
-        starts, elements, matrices: first operations of each qubit, see product_kernels.
+        gathers: [permutation, 2, ...] low and high tables of each permutation and of its inverse.
+        dense: [map, 4, 4].
     """
 
     steps: Ints
-    turns: Ints
-    turn_slots: Ints
-    zstrings: Ints
-    zsigns: Array
-    diagonals: Ints
+    masks: Ints
     groups: Ints
-    lows: Ints
-    highs: Ints
-    strings: Ints
-    dense_qubits: Ints
+    gathers: Ints
     dense: NDArray[np.complex128]
-    starts: Ints
+
+
+class Starts(NamedTuple):
+    """First operations of each qubit, see product_kernels: [qubit, 2], [element, 2], [matrix, 2, 2]."""
+
+    rows: Ints
     elements: Ints
     matrices: NDArray[np.complex128]
+
+
+class Columns(NamedTuple):
+    """Where the kernels' own angles come from, and where their derivatives go.
+
+    Attributes:
+        strings, signs: [string] slot and sign of every Z-string and every other string.
+        turns: [(slot, place)]: the angle at a place of the turns' tables is the sum of its slots.
+        places: how many those tables have.
+    """
+
+    strings: Ints
+    signs: Array
+    turns: Ints
+    places: int
 
 
 class Code(NamedTuple):
     """A program for the sweeps.
 
     Attributes:
-        tables: for the kernels.
         body: how many steps come before the observables; the steps behind them make the whole circuit.
         row_bits: qubits that lie within a row of the diagonal kernels.
+        phases: elements of the phase tables.
         constants: angles of the slots from `num_slots` on, rad.
-        observables: [string, 2] masks x, z of the strings, pulled back through the last permutation.
-        signs: [string] of the pulled strings.
+        observables: [string, 3] masks x, z of the strings, pulled back through the last permutation, and their sign.
         phase: global phase of the whole circuit, rad.
     """
 
     tables: Tables
+    starts: Starts
+    columns: Columns
     body: int
     row_bits: int
+    phases: int
     constants: Array
     observables: Ints
-    signs: Array
     phase: float
 
 
@@ -89,10 +99,19 @@ class _Writer:
         self.found = found
         self.row_bits = min(self.n, _ROW_BITS)
         self.block_bits = self.n if self.n <= _BLOCK_BITS + 1 else _BLOCK_BITS
-        self.rows: dict[str, list[Any]] = {name: [] for name in Tables._fields}
+        self.phases = self.places = 0
+        self.steps: list[tuple[int, ...]] = []
+        self.strings: list[ZString] = []
+        self.groups: list[tuple[int, int, int]] = []
+        self.gathers: list[list[Ints]] = []
+        self.dense: list[NDArray[np.complex128]] = []
+        self.turns: list[tuple[int, int]] = []
+        self.starts: list[tuple[int, int]] = []
+        self.elements: list[tuple[int, int]] = []
+        self.matrices: list[NDArray[np.complex128]] = []
 
-    def step(self, kind: int, first: int, last: int = 0) -> None:
-        self.rows["steps"].append((kind, first, last))
+    def step(self, *row: int) -> None:
+        self.steps.append((*row, *[0] * (8 - len(row))))
 
     def shuffle(self, shuffle: Shuffle) -> None:
         before, after = shuffle.sides()
@@ -103,10 +122,10 @@ class _Writer:
     def permute(self, shuffle: Shuffle) -> None:
         if shuffle.map.is_identity:
             return
-        self.step(PERMUTE, len(self.rows["lows"]))
-        pairs = [m.tables(self.row_bits) for m in (shuffle.map.inverse(), shuffle.map)]
-        self.rows["lows"].append([low for low, _ in pairs])
-        self.rows["highs"].append([high for _, high in pairs])
+        for plane in range(2):
+            self.step(PERMUTE, len(self.gathers), plane)
+        both = shuffle.map.inverse(), shuffle.map
+        self.gathers.append([np.concatenate(m.tables(self.row_bits)) for m in both])
 
     def diagonal(self, strings: list[ZString]) -> None:
         strings = self.merged(strings)
@@ -119,23 +138,16 @@ class _Writer:
         for s in strings:
             if s.mask > low_bits and s.mask & low_bits:
                 groups.setdefault(s.mask & ~low_bits, []).append(s)
-        at, first_group = len(self.rows["zstrings"]), len(self.rows["groups"])
+        at, first_group = len(self.strings), len(self.groups)
         edges = [at, at + len(low), at + len(strings) - len(high), at + len(strings)]
-        self.step(DIAGONAL, len(self.rows["diagonals"]))
-        for string in sorted(low, key=_single_first):
-            self.z_string(string)
+        self.strings.extend(_single_first(low, low_bits))
         for mask, members in groups.items():
-            first = len(self.rows["zstrings"])
-            for string in sorted(members, key=lambda s: _single_first(s, low_bits)):
-                self.z_string(string)
-            self.rows["groups"].append((mask >> self.row_bits, first, len(self.rows["zstrings"])))
-        for string in sorted(high, key=_single_first):
-            self.z_string(string)
-        self.rows["diagonals"].append((*edges, first_group, len(self.rows["groups"])))
-
-    def z_string(self, string: ZString) -> None:
-        self.rows["zstrings"].append((string.mask, string.slot))
-        self.rows["zsigns"].append(string.sign)
+            first = len(self.strings)
+            self.strings.extend(_single_first(members, low_bits))
+            self.groups.append((mask >> self.row_bits, first, len(self.strings)))
+        self.strings.extend(_single_first(high, -1))
+        self.step(DIAGONAL, *edges, first_group, len(self.groups), self.phases)
+        self.phases += (1 + len(groups) << self.row_bits) + (1 << self.n - self.row_bits)
 
     def merged(self, strings: list[ZString]) -> list[ZString]:
         """Fixed strings of one mask as one, and none that cancel."""
@@ -158,51 +170,65 @@ class _Writer:
         qubits = sorted(layer.turns)
         near = [q for q in qubits if q < self.block_bits]
         far = [q for q in qubits if q >= self.block_bits]
-        parts = [(TURNS, near)] if near else []
-        parts += [(FAR_TURNS, far[k : k + _FAR_AT_ONCE]) for k in range(0, len(far), _FAR_AT_ONCE)]
-        for kind, members in parts:
-            first = len(self.rows["turns"])
-            for q in members:
-                at = len(self.rows["turn_slots"])
-                self.rows["turn_slots"].extend(layer.turns[q].slots)
-                self.rows["turns"].append((q, at, len(self.rows["turn_slots"])))
-            self.step(kind, first, len(self.rows["turns"]))
+        if near:
+            self.step(TURNS, self.block_bits, self.places, sum(1 << q for q in near))
+            self.turn(layer, near, near, self.block_bits)
+        for k in range(0, len(far), _FAR_AT_ONCE):
+            members = far[k : k + _FAR_AT_ONCE]
+            run = max(6, _TILE_BITS - len(members))
+            bits = [run + i for i in range(len(members))]
+            self.step(FAR_TURNS, run, self.places, sum(1 << b for b in bits), sum(1 << q for q in members))
+            self.turn(layer, members, bits, run + len(members))
         for string in layer.strings:
-            self.step(STRING, len(self.rows["strings"]))
-            self.rows["strings"].append(string)
+            self.step(STRING, string.x, string.z, len(self.strings))
+            self.step(OVERLAP, string.x, string.z, len(self.strings))
+            self.strings.append(ZString(string.z, string.slot, 1.0))
         for dense in layer.dense:
-            self.step(DENSE, len(self.rows["dense"]))
-            self.rows["dense_qubits"].append(dense.qubits)
-            self.rows["dense"].append(dense.matrix)
+            self.step(DENSE, *dense.qubits, len(self.dense))
+            self.dense.append(dense.matrix)
+
+    def turn(self, layer: Layer, qubits: list[int], bits: list[int], width: int) -> None:
+        for q, bit in zip(qubits, bits):
+            self.turns.extend((slot, self.places + bit) for slot in layer.turns[q].slots)
+        self.places += width
 
     def start(self, elements: list[Fixed | SlotRotation]) -> None:
-        first = len(self.rows["elements"])
+        first = len(self.elements)
         for element in elements:
             if isinstance(element, Fixed):
-                self.rows["elements"].append((product.FIXED, len(self.rows["matrices"])))
-                self.rows["matrices"].append(element.matrix)
+                self.elements.append((product.FIXED, len(self.matrices)))
+                self.matrices.append(element.matrix)
             else:
-                self.rows["elements"].append((_ELEMENT[element.paulis], element.slot))
-        self.rows["starts"].append((first, len(self.rows["elements"])))
+                self.elements.append((_ELEMENT[element.paulis], element.slot))
+        self.starts.append((first, len(self.elements)))
 
     def tables(self) -> Tables:
-        width = {"steps": 3, "turns": 3, "zstrings": 2, "diagonals": 6, "groups": 3, "strings": 3, "elements": 2}
-        width |= {"dense_qubits": 2, "starts": 2}
-        shape: dict[str, tuple[int, ...]] = {name: (-1, columns) for name, columns in width.items()}
-        shape |= {"turn_slots": (-1,), "zsigns": (-1,), "dense": (-1, 4, 4), "matrices": (-1, 2, 2)}
-        shape |= {"lows": (-1, 2, 2**self.row_bits), "highs": (-1, 2, 2 ** (self.n - self.row_bits))}
-        kinds: dict[str, Any] = {"zsigns": np.float64, "dense": np.complex128, "matrices": np.complex128}
-        arrays = {
-            name: np.array(rows, dtype=kinds.get(name, np.int64)).reshape(shape[name])
-            for name, rows in self.rows.items()
-        }
-        return Tables(**arrays)
+        gathers = np.array(self.gathers, dtype=np.int64)
+        width = (1 << self.row_bits) + (1 << self.n - self.row_bits)
+        return Tables(
+            _ints(self.steps, 8),
+            np.array([s.mask for s in self.strings], dtype=np.int64),
+            _ints(self.groups, 3),
+            gathers.reshape(-1, 2, width),
+            np.array(self.dense, dtype=np.complex128).reshape(-1, 4, 4),
+        )
+
+    def columns(self) -> Columns:
+        return Columns(
+            np.array([s.slot for s in self.strings], dtype=np.int64),
+            np.array([s.sign for s in self.strings], dtype=np.float64),
+            _ints(self.turns, 2),
+            self.places,
+        )
 
 
-def _single_first(string: ZString, keep: int = -1) -> tuple[bool, int]:
-    """Sorts strings that act on one qubit of a table first, lowest qubit first."""
-    mask = string.mask & keep
-    return mask.bit_count() > 1, mask
+def _ints(rows: list[Any], width: int) -> Ints:
+    return np.array(rows, dtype=np.int64).reshape(-1, width)
+
+
+def _single_first(strings: list[ZString], keep: int) -> list[ZString]:
+    """Strings that act on one of the kept qubits alone come first, lowest qubit first."""
+    return sorted(strings, key=lambda s: ((s.mask & keep).bit_count() > 1, s.mask & keep))
 
 
 def code(program: Program) -> Code:
@@ -224,19 +250,22 @@ def code(program: Program) -> Code:
     ]
     if any(x for x, _, _ in pulled):  # otherwise phases before the end do not matter
         writer.diagonal(last.strings)
-        body = len(writer.rows["steps"])
+        body = len(writer.steps)
         writer.permute(last)
     else:
-        body = len(writer.rows["steps"])
+        body = len(writer.steps)
         writer.shuffle(last)
+    matrices = np.array(writer.matrices, dtype=np.complex128).reshape(-1, 2, 2)
     made = Code(
-        writer.tables(),
-        body,
-        writer.row_bits,
-        np.array(found.constants, dtype=np.float64),
-        np.array([(x, z) for x, z, _ in pulled], dtype=np.int64).reshape(-1, 2),
-        np.array([sign for _, _, sign in pulled], dtype=np.float64),
-        found.phase,
+        tables=writer.tables(),
+        starts=Starts(_ints(writer.starts, 2), _ints(writer.elements, 2), matrices),
+        columns=writer.columns(),
+        body=body,
+        row_bits=writer.row_bits,
+        phases=writer.phases,
+        constants=np.array(found.constants, dtype=np.float64),
+        observables=_ints(pulled, 3),
+        phase=found.phase,
     )
     _codes[program] = made
     return made

@@ -1,194 +1,115 @@
-"""numba kernels that take rows of a batch through all steps, one row after the other on one thread."""
+"""numba kernels that take whole rows of a batch forward and back, one after the other on one thread."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numba
-import numpy as np
 
-from qtrain.simulators.product_kernels import contract, outer_product, prefixes, single_states, start_slopes
-from qtrain.simulators.sweep_kernels import (
-    DIAGONAL,
-    PERMUTE,
-    STRING,
-    backward_part,
-    expectations_part,
-    forward_part,
-    observable_part,
-    permute_part,
-    phases,
-    string_back_part,
-)
+from qtrain.simulators.product_kernels import contract, outer_product
+from qtrain.simulators.sweep_kernels import LAMBDA, backward, expectations, forward, observable, phases
 
 _jit = numba.njit(cache=True, nogil=True, fastmath=True)
 
 
 @_jit
-def fill_phases(tables: Any, half: Any, offsets: Any, row: int, bits: int, table: Any, stale: Any) -> None:
-    """Phase tables of the diagonals that are stale [diagonal], at offsets [diagonal + 1] of table (re, im)."""
-    re, im = table
-    for d in range(len(tables.diagonals)):
-        if stale[d]:
-            a, b = offsets[d], offsets[d + 1]
-            phases(tables.diagonals[d], tables, half, row, 1 << bits, re[a:b], im[a:b])
-
-
-@_jit
-def product_trees(tables: Any, half: Any, bits: int) -> tuple[Any, Any, Any]:
-    """The qubits' states to begin with [qubit, 2], and the product states of the lower and the upper half of them."""
-    low = bits // 2
-    singles = np.empty((bits, 2), np.complex128)
-    single_states(tables.starts, tables.elements, tables.matrices, half, singles)
-    lower, upper = np.empty(2 << low, np.complex128), np.empty(2 << (bits - low), np.complex128)
-    prefixes(singles[:low], lower)
-    prefixes(singles[low:], upper)
-    return singles, lower, upper
-
-
-@_jit
-def product_slopes(tables: Any, half: Any, trees: Any, over_low: Any, over_high: Any, slopes: Any) -> None:
-    """Derivatives of the first operations from both contractions of conj(lambda), which are used up."""
-    singles, lower, upper = trees
-    low = 0
-    while 1 << low < over_high.size:
-        low += 1
-    elements, matrices = tables.elements, tables.matrices
-    start_slopes(over_high, singles[:low], lower, tables.starts[:low], elements, matrices, half, slopes)
-    start_slopes(over_low, singles[low:], upper, tables.starts[low:], elements, matrices, half, slopes)
-
-
-@_jit
-def diagonal_table(step: Any, offsets: Any, table: Any) -> Any:
-    """The part of the phase tables (re, im) that a step reads; any part where it is no diagonal."""
-    re, im = table
-    if step[0] == DIAGONAL:
-        a, b = offsets[step[1]], offsets[step[1] + 1]
-        return re[a:b], im[a:b]
-    return re[:0], im[:0]
-
-
-@_jit
-def swap_planes(where: Any, plane: int) -> None:
-    """The spare plane takes the place of a plane that was permuted into it."""
-    where[plane], where[4] = where[4], where[plane]
-
-
-@_jit
-def _forward(
-    tables: Any, steps: int, half: Any, offsets: Any, table: Any, row: int, bits: int, planes: Any, where: Any, parts: int
-) -> None:
-    size = 1 << bits
-    _, lower, upper = product_trees(tables, half, bits)
-    low, high = lower[lower.size // 2 :], upper[upper.size // 2 :]
-    outer_product(low, high, 0, high.size, planes[where[0]], planes[where[1]])
-    for number in range(steps):
-        step = tables.steps[number]
-        if step[0] == PERMUTE:
-            for plane in range(2):
-                for part in range(parts):
-                    permute_part(step, tables, 0, planes[where[plane]], planes[where[4]], part, parts)
-                swap_planes(where, plane)
-            continue
-        re, im = planes[where[0]][:size], planes[where[1]][:size]
-        for part in range(parts):
-            forward_part(step, tables, half, diagonal_table(step, offsets, table), row, bits, re, im, part, parts)
+def _in_order(where: Any) -> None:
+    for plane in range(where.size):
+        where[plane] = plane
 
 
 @_jit
 def forward_rows(
     tables: Any,
     steps: int,
-    half: Any,
-    offsets: Any,
-    table: Any,
+    angles: Any,
     fresh: Any,
+    singles: Any,
     row: int,
-    bits: int,
-    planes: Any,
+    size: int,
+    workspace: Any,
     parts: int,
     observables: Any,
-    signs: Any,
     kept: Any,
     values: Any,
 ) -> None:
-    """kept [batch, 2, 2^n]: psi after the first `steps` steps; values [batch, string]: expectations.
+    """values [batch, part, string] and, where it has rows, kept [batch, 2, 2^n]: psi after the first `steps` steps.
 
-    half [batch, slot]: half the angles. fresh [diagonal]: whose phases change from row to row.
+    angles: half the strings' angles, cos and sin of the turns', each [batch, ...]. fresh [step]: diagonals whose
+    phases differ from row to row. singles [batch, qubit, 2]: the qubits' states to begin with.
     """
-    size = 1 << bits
-    stale = np.ones_like(fresh)
+    half, cos, sin = angles
+    planes, where, table, work, trees = workspace
+    mine = 0, parts
     for b in range(len(half)):
-        where = np.arange(5)
-        fill_phases(tables, half[b], offsets, row, bits, table, stale)
-        stale = fresh
-        _forward(tables, steps, half[b], offsets, table, row, bits, planes, where, parts)
-        re, im = planes[where[0]][:size], planes[where[1]][:size]
-        found = np.zeros((parts, len(signs)))
+        _in_order(where)
+        phases(tables, half[b], row, size, fresh, b == 0, table)
         for part in range(parts):
-            expectations_part(observables, signs, row, bits, re, im, found[part], part, parts)
-        for part in range(parts):
-            values[b] += found[part]
+            outer_product(singles[b], trees, size, planes[0], planes[1], part, parts)
+        forward(tables, 0, steps, half[b], cos[b], sin[b], table, row, size, planes, where, work, mine, parts)
+        re, im = planes[where[0]], planes[where[1]]
+        expectations(observables, row, size, re, im, work, values[b], mine, parts)
         if len(kept):
-            kept[b, 0], kept[b, 1] = re, im
+            for i in range(size):
+                kept[b, 0, i] = re[i]
+            for i in range(size):
+                kept[b, 1, i] = im[i]
 
 
 @_jit
 def backward_rows(
     tables: Any,
     steps: int,
-    first_slope: int,
-    half: Any,
-    offsets: Any,
-    table: Any,
+    sloped: Any,
+    needed: int,
+    angles: Any,
     fresh: Any,
+    singles: Any,
     row: int,
-    bits: int,
-    planes: Any,
+    size: int,
+    workspace: Any,
     parts: int,
     observables: Any,
-    signs: Any,
     kept: Any,
     weights: Any,
-    slots: int,
     slopes: Any,
 ) -> None:
-    """slopes [batch, slot] += derivatives of sum of weights * <P>, weights [batch, string].
+    """slopes: of strings and of turns, each [batch, part, ...], and both contractions of conj(lambda) for the start.
 
-    first_slope: the first step that has derivatives; psi need not be taken back further.
+    weights [batch, string]. The contractions are [batch, part, low] and [batch, high], see product_kernels.
     """
-    size = 1 << bits
-    stale = np.ones_like(fresh)
+    half, cos, sin = angles
+    string_slopes, turn_slopes, over_high, over_low = slopes
+    planes, where, table, work, trees = workspace
+    mine = 0, parts
     for b in range(len(half)):
-        where = np.arange(5)
-        fill_phases(tables, half[b], offsets, row, bits, table, stale)
-        stale = fresh
-        planes[0][:size], planes[1][:size] = kept[b, 0], kept[b, 1]
-        found = np.zeros((parts, half.shape[1]))
-        state = planes[where[0]][:size], planes[where[1]][:size], planes[where[2]][:size], planes[where[3]][:size]
+        _in_order(where)
+        phases(tables, half[b], row, size, fresh, b == 0, table)
+        for i in range(size):
+            planes[0, i] = kept[b, 0, i]
+        for i in range(size):
+            planes[1, i] = kept[b, 1, i]
+        observable(observables, weights[b], row, size, planes, where, work, mine, parts)
+        backward(
+            tables,
+            0,
+            steps,
+            sloped,
+            needed,
+            half[b],
+            cos[b],
+            sin[b],
+            table,
+            row,
+            size,
+            planes,
+            where,
+            work,
+            string_slopes[b],
+            turn_slopes[b],
+            mine,
+            parts,
+        )
+        gr, gi = planes[where[LAMBDA]], planes[where[LAMBDA + 1]]
         for part in range(parts):
-            observable_part(observables, signs, weights[b], row, bits, state, part, parts)
-        for number in range(steps - 1, -1, -1):
-            step = tables.steps[number]
-            done = number <= first_slope
-            if step[0] == PERMUTE:
-                for plane in range(2 if done else 0, 4):
-                    for part in range(parts):
-                        permute_part(step, tables, 1, planes[where[plane]], planes[where[4]], part, parts)
-                    swap_planes(where, plane)
-                continue
-            state = planes[where[0]][:size], planes[where[1]][:size], planes[where[2]][:size], planes[where[3]][:size]
-            mine = diagonal_table(step, offsets, table)
-            for part in range(parts):
-                backward_part(step, tables, half[b], mine, row, bits, state, slots, done, found[part], part, parts)
-            if step[0] == STRING:
-                for part in range(parts):
-                    string_back_part(step, tables, half[b], bits, state, part, parts)
-        trees = product_trees(tables, half[b], bits)
-        _, lower, upper = trees
-        low, high = lower[lower.size // 2 :], upper[upper.size // 2 :]
-        over_low, over_high = np.empty(high.size, np.complex128), np.zeros(low.size, np.complex128)
-        contract(planes[where[2]], planes[where[3]], low, high, 0, high.size, over_low, over_high)
-        product_slopes(tables, half[b], trees, over_low, over_high, found[0])
-        for part in range(parts):
-            slopes[b] += found[part]
+            contract(singles[b], trees, size, gr, gi, over_high[b, part], over_low[b], part, parts)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numba
-import numpy as np
 
 from qtrain.simulators.lanes import (
     exchange1,
@@ -139,32 +138,31 @@ def _turn_one(x: Any, start: int, stop: int, a: int, c: Any, s: Any) -> None:
 
 
 @_jit
-def turn(x: Any, start: int, stop: int, bits: int, cos: Any, sin: Any, active: Any) -> None:
-    """Turns the active ones of the lowest `bits` qubits in x[start:stop], a whole number of 2^bits, at least 64.
+def turn(x: Any, start: int, stop: int, active: int, cos: Any, sin: Any) -> None:
+    """Turns the qubits of a mask in x[start:stop], a whole number of blocks that hold them, 64 elements at least.
 
-    cos, sin [bits] of half the angles: 1 and 0 where nothing turns.
+    cos, sin [qubit] of half the angles: 1 and 0 where nothing turns.
     """
     kind = x.dtype.type
-    low = False
-    for q in range(6):
-        low = low or active[q]
-    if low:
+    if active & 63:
         _turn_64(x, start, stop, cos, sin)
+    a, b, h = 0, 0, 0
     many = 0
-    which = np.empty(3, np.int64)
-    for q in range(6, bits):
-        if active[q]:
-            which[many] = q
+    q = 6
+    while active >> q:
+        if active >> q & 1:
+            a, b, h = b, h, q
             many += 1
         if many == 3:
-            a, b, h = which[0], which[1], which[2]
             c = splat(x, kind(cos[a])), splat(x, kind(cos[b])), splat(x, kind(cos[h]))
             s = splat(x, kind(sin[a])), splat(x, kind(sin[b])), splat(x, kind(sin[h]))
             _turn_three(x, start, stop, (1 << a, 1 << b, 1 << h), c, s)
             many = 0
-    for k in range(many):
-        q = which[k]
+        q += 1
+    while many:
+        q = h if many == 1 else b
         _turn_one(x, start, stop, 1 << q, splat(x, kind(cos[q])), splat(x, kind(sin[q])))
+        many -= 1
 
 
 @_jit
@@ -265,27 +263,22 @@ def _back_one(p: Any, g: Any, start: int, stop: int, a: int, c: Any, s: Any) -> 
 
 
 @_jit
-def turn_back(
-    p: Any, g: Any, start: int, stop: int, bits: int, cos: Any, sin: Any, active: Any, slopes: Any
-) -> None:
-    """Takes the turns off p and g, and adds sum of g_1 p_0 - g_0 p_1 of every active qubit to slopes [bits].
+def turn_back(p: Any, g: Any, start: int, stop: int, active: int, cos: Any, sin: Any, slopes: Any) -> None:
+    """Takes the turns off p and g, and adds sum of g_1 p_0 - g_0 p_1 of every active qubit to slopes [qubit].
 
     Over real and imaginary parts together that is Im <g| Y |p>, the derivative with respect to the angle.
     """
     kind = p.dtype.type
-    low = False
-    for q in range(6):
-        low = low or active[q]
-    if low:
+    if active & 63:
         _back_64(p, g, start, stop, cos, sin, slopes)
+    a, b, h = 0, 0, 0
     many = 0
-    which = np.empty(3, np.int64)
-    for q in range(6, bits):
-        if active[q]:
-            which[many] = q
+    q = 6
+    while active >> q:
+        if active >> q & 1:
+            a, b, h = b, h, q
             many += 1
         if many == 3:
-            a, b, h = which[0], which[1], which[2]
             c = splat(p, kind(cos[a])), splat(p, kind(cos[b])), splat(p, kind(cos[h]))
             s = splat(p, kind(-sin[a])), splat(p, kind(-sin[b])), splat(p, kind(-sin[h]))
             first, second, third = _back_three(p, g, start, stop, (1 << a, 1 << b, 1 << h), c, s)
@@ -293,6 +286,8 @@ def turn_back(
             slopes[b] += second
             slopes[h] += third
             many = 0
-    for k in range(many):
-        q = which[k]
+        q += 1
+    while many:
+        q = h if many == 1 else b
         slopes[q] += _back_one(p, g, start, stop, 1 << q, splat(p, kind(cos[q])), splat(p, kind(-sin[q])))
+        many -= 1

@@ -101,7 +101,7 @@ def measure(
         row.pop("values", None)
     figures: dict[str, Any] = {"workload": workload.name, "rows": rows, "target": workload.target}
     for what, cold in (("first_warm", False), ("first_cold", True)):
-        figures[what] = first_call(own[0], problem, cold=cold, limit=limit)["first"]
+        figures[what] = first_call(own[0], problem, cold=cold)["first"]
     if workload.near_floor:
         bandwidth = max(bandwidth, stream_bandwidth())
         figures["bandwidth"] = bandwidth

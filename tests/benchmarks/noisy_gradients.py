@@ -1,218 +1,186 @@
-"""One full noisy parameter-shift gradient: ours against Qiskit Aer, in the same run.
+"""Noisy gradients on calibrated chips: ours against Qiskit Aer and density-matrix simulators, in the same run.
 
-    python tests/benchmarks/noisy_gradients.py [--device ibm_manila] [--batch 32] [--shots 1024] [--repeats 20] [--json]
+    python tests/benchmarks/noisy_gradients.py [--only NAME ...] [--full] [--peers-python PATH] [--json]
 
-The 48-weight circuit on 4 qubits (RY RZ RX RY encoder, 3 blocks of an RZZ ring and RY RX RZ), one Z a qubit: two
-shifted circuits a weight and row. Aer runs the very circuits that ours stand for (same compiled gates, delays and
-measurement), as density matrices with parameter binds. One thread each; CPU seconds, the least of the repeats (Aer: one
-run, after a small one to warm up). "Exact" is the same without shots. The first call of a fresh process is timed too,
-with and without compiled kernels in the cache. Target: 300 times with shots.
+Three workloads (noisy_workloads.py), one thread a tool, CPU seconds. *Sampled*: the whole parameter shift with 1024
+shots, two circuits a weight and row; to 5 measured bits drawn jointly, above each observable by itself. Aer runs the
+very circuits (noisy_aer.py): all of them on 4 qubits, a stated part on more, scaled linearly; --full runs all (the
+10-qubit one takes hours). *Exact*: loss and gradient of every weight without shots, against simulators that
+differentiate (noisy_peers.py), in rounds that alternate.
+
+Expectations must agree with Aer's to 1e-9; exact losses and gradients with the peers' to 1e-9, 1e-4 in complex64; what
+is drawn must pass a chi-square test, ours and Aer's alike (p >= 1e-4).
+
+Targets: 1000 times Aer on 4 and 7 qubits, 100 times on 10; exact 2 times TensorCircuit-NG; first call within 3 s, 30 s
+where kernels are compiled first.
 """
 
-# ruff: noqa: E402 - threads are fixed before anything is imported that starts them
 from __future__ import annotations
 
 import os
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS"):
-    os.environ[_name] = "1"  # before any of them starts its threads
-
-import argparse
-import json
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import numpy as np
-from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
-from qiskit_aer import AerSimulator
-from qiskit_aer.noise import NoiseModel, ReadoutError
+from tests.benchmarks.benchmark_processes import HOW_TO_INSTALL, ONE_THREAD, PEERS_PYTHON
 
-import qtrain
-from qcompile.calibration import load_device
-from qcompile.compiled import compact
-from qcompile.schedule import pad
-from qtrain import ansatze, encoders
-from qtrain.noise import measured_circuit
-from tests.aer_reference import in_one_piece, noise_model
+os.environ.update(ONE_THREAD)
 
-KEY = (0, 0, 0)
-SHIFTS = np.array([np.pi / 2, -np.pi / 2])
-TARGET = 300
+import argparse
+import json
+from typing import Any
 
+from rich.console import Console
 
-class Problem:
-    """The circuit, its data and the executors' common program."""
+from tests.benchmarks.benchmark_processes import Tool, compared, first_call, missing
+from tests.benchmarks.benchmark_worker import timed
+from tests.benchmarks.gradients import FIRST_CALL, FIRST_CALL_COLD, allowed
+from tests.benchmarks.gradients import disagreement as difference
+from tests.benchmarks.noisy_aer import AerGradient, disagreement, extrapolated, sampling_p
+from tests.benchmarks.noisy_workloads import SHOTS, WORKLOADS, NoisyWorkload, Problem, exported
 
-    def __init__(self, device: str, batch: int) -> None:
-        encoder, self.features = encoders.ry_rz_rx_ry(4)
-        ansatz, self.weights = ansatze.rzz_ring(4, 3)
-        model = qtrain.QuantumModel(
-            encoder.compose(ansatz), features=self.features, weights=self.weights, observables=["Z0", "Z1", "Z2", "Z3"]
-        )
-        self.device = load_device(device)
-        self.exact = qtrain.NoisySimulator(self.device, shots=None)
-        self.program = self.exact.prepare(
-            model.circuit, model.observables, features=model.features, weights=model.weights
-        )
-        rng = np.random.default_rng(7)
-        self.x = rng.uniform(0, np.pi, (batch, len(self.features)))
-        self.w = rng.uniform(-np.pi, np.pi, len(self.weights))
-        self.angles = self.program.angles(self.x, self.w)
-        self.slots = np.flatnonzero((self.program.A != 0).any(axis=1))
-        if not np.all(np.abs(self.program.A).sum(axis=0) == 1):
-            raise SystemExit("a weight has not exactly one slot of slope 1; both sides would run different circuits")
-
-    def ours(self, executor: qtrain.NoisySimulator) -> Callable[[], Any]:
-        return lambda: executor.shifted_expectations(self.program, self.angles, self.slots, SHIFTS, key=KEY)
+LIMIT = 300.0
+EXACT_TARGET = 2.0
+LEAST_P = 1e-4
+PEERS = (
+    Tool("TensorCircuit-NG c64", "noisy_peers.py", ("tensorcircuit",), "tensorcircuit"),
+    Tool("TensorCircuit-NG c128", "noisy_peers.py", ("tensorcircuit-c128",), "tensorcircuit"),
+    Tool("default.mixed", "noisy_peers.py", ("default.mixed",), "pennylane"),
+)
 
 
-class AerGradient:
-    """The same shifted circuits, by Aer: one circuit, 2 x weights x batch parameter binds."""
-
-    def __init__(self, problem: Problem) -> None:
-        compiled = problem.program.compiled
-        assert compiled is not None
-        device, active = compiled.device, compiled.active_qubits
-        self.problem = problem
-        self.basis = problem.program.measurement.bases[0]
-        padded = pad(measured_circuit(compiled, self.basis), device)
-        self.circuit = compact(padded, active)
-        noise = noise_model(device, active)
-        for i, p in enumerate(active):
-            readout = device.qubits[p].readout
-            if readout is not None:
-                up, down = readout.p1_given_0, readout.p0_given_1
-                noise.add_readout_error(ReadoutError([[1 - up, up], [down, 1 - down]]), [i])
-        self.noise = noise
-
-    def binds(self, rows: int, weights: int) -> dict[Parameter, list[float]]:
-        """[weight, shift, row] points, flat."""
-        points = np.broadcast_to(self.problem.w, (weights, len(SHIFTS), rows, len(self.problem.w))).copy()
-        for k in range(weights):
-            points[k, :, :, k] += SHIFTS[:, None]
-        x = np.broadcast_to(self.problem.x[:rows], (weights, len(SHIFTS), rows, self.problem.x.shape[1]))
-        values = dict(zip(self.problem.weights, points.reshape(-1, points.shape[-1]).T))
-        values.update(zip(self.problem.features, x.reshape(-1, x.shape[-1]).T))
-        return {p: values[p].tolist() for p in self.circuit.parameters}
-
-    def sampled(self, rows: int, weights: int, shots: int) -> None:
-        simulator = AerSimulator(
-            method="density_matrix", noise_model=self.noise, max_parallel_threads=1, seed_simulator=1
-        )
-        result = simulator.run([self.circuit], parameter_binds=[self.binds(rows, weights)], shots=shots).result()
-        for i in range(2 * weights * rows):
-            result.get_counts(i)
-
-    def exact(self, rows: int, weights: int, noise: NoiseModel | None = None) -> np.ndarray:
-        """[weight, shift, row, observable] of what is read, without shots.
-
-        Aer leaves readout error out of the probabilities that it saves: added here.
-        """
-        circuit: QuantumCircuit = self.circuit.remove_final_measurements(inplace=False)
-        circuit.save_probabilities(list(self.basis.qubits))
-        simulator = AerSimulator(method="density_matrix", noise_model=noise or self.noise, max_parallel_threads=1)
-        result = simulator.run([circuit], parameter_binds=[self.binds(rows, weights)]).result()
-        bits = len(self.basis.qubits)
-        probabilities = np.array([result.data(i)["probabilities"] for i in range(2 * weights * rows)])
-        tensor = probabilities.reshape(-1, *[2] * bits)
-        for bit, confusion in enumerate(self.problem.program.noisy[0].confusion):
-            tensor = np.moveaxis(np.tensordot(tensor, confusion, axes=(bits - bit, 0)), -1, bits - bit)
-        outcomes = np.arange(2**bits)
-        values = []
-        for row in self.problem.program.measurement.coefficients:
-            ((qubit, _),) = self.problem.program.measurement.strings[int(np.flatnonzero(row)[0])]
-            signs = 1.0 - 2.0 * ((outcomes >> self.basis.qubits.index(qubit)) & 1)
-            values.append(tensor.reshape(-1, len(outcomes)) @ signs)
-        return np.array(values).T.reshape(weights, 2, rows, -1)
-
-
-def cpu_seconds(run: Callable[[], Any], repeats: int) -> float:
-    best = np.inf
-    for _ in range(repeats):
-        started = time.process_time()
-        run()
-        best = min(best, time.process_time() - started)
-    return float(best)
-
-
-def first_call(device: str, batch: int, *, cold: bool) -> float:
-    """Wall seconds of the first gradient of a fresh process, after everything is prepared."""
-    code = (
-        "import sys, time; sys.path.insert(0, sys.argv[1]); import noisy_gradients as b;"
-        "p = b.Problem(sys.argv[2], int(sys.argv[3])); run = p.ours(b.qtrain.NoisySimulator(p.device));"
-        "t = time.perf_counter(); run(); print(time.perf_counter() - t)"
-    )
-    with tempfile.TemporaryDirectory() as empty:
-        environment = os.environ | ({"NUMBA_CACHE_DIR": empty} if cold else {})
-        command = [sys.executable, "-c", code, os.path.dirname(os.path.abspath(__file__)), device, str(batch)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return float(done.stdout)
-
-
-def measure(device: str, batch: int, shots: int, repeats: int) -> dict[str, Any]:
-    """Every figure of this benchmark; seconds."""
-    problem = Problem(device, batch)
-    weights = len(problem.weights)
-    sampled = problem.ours(qtrain.NoisySimulator(problem.device, shots=shots))
-    exact = problem.ours(problem.exact)
+def measure(
+    workload: NoisyWorkload, peers: tuple[Tool, ...], python: str, *, full: bool, seconds: float, limit: float
+) -> dict[str, Any]:
+    """Every figure of one workload; CPU seconds."""
+    problem = Problem(workload)
     aer = AerGradient(problem)
-    expected = aer.exact(2, 2, in_one_piece(aer.noise))  # warms Aer up, and holds both to the same numbers
-    slots = [int(problem.program.slots_of(k)[0]) for k in range(2)]
-    signs = [problem.program.A[slot, k] for k, slot in enumerate(slots)]
-    found = exact()[:2, [int(np.flatnonzero(problem.slots == s)[0]) for s in slots]].transpose(1, 2, 0, 3)
-    found = np.array([values if sign > 0 else values[::-1] for values, sign in zip(found, signs)])
-    sampled()
-    figures = {
-        "device": device,
-        "batch": batch,
-        "shots": shots,
-        "weights": weights,
-        "circuits": 2 * weights * batch,
-        "agreement": float(np.abs(found - expected).max()),
-        "ours": cpu_seconds(sampled, repeats),
-        "ours_exact": cpu_seconds(exact, repeats),
-        "aer": cpu_seconds(lambda: aer.sampled(batch, weights, shots), 1),
-        "aer_exact": cpu_seconds(lambda: aer.exact(batch, weights), 1),
-        "first_call": first_call(device, batch, cold=False),
-        "first_call_without_cache": first_call(device, batch, cold=True),
+    weights, rows = (len(problem.w), len(problem.x)) if full else workload.aer
+    figures: dict[str, Any] = {
+        "workload": workload.name,
+        "weights": len(problem.w),
+        "batch": len(problem.x),
+        "active_qubits": problem.program.num_qubits,
+        "circuits": problem.circuits,
+        "shots": SHOTS,
+        "target": workload.target,
+        "agreement": disagreement(problem, aer, min(2, weights), min(2, rows)),  # warms Aer up, too
+        "p": sampling_p(problem, aer, min(4, weights), min(16, rows)),
     }
-    figures["ratio"] = figures["aer"] / figures["ours"]
-    figures["ratio_exact"] = figures["aer_exact"] / figures["ours_exact"]
+    for what, shots in (("sampled", SHOTS), ("shifted_exact", None)):
+        before = timed(lambda shots=shots: {"shifted": problem.shifted(shots)}, seconds)  # type: ignore[misc]
+        taken, circuits = extrapolated(aer, weights, rows, shots)
+        after = timed(lambda shots=shots: {"shifted": problem.shifted(shots)}, seconds)  # type: ignore[misc]
+        ours = min(before["least"], after["least"])
+        figures[what] = {"ours": ours, "aer": taken, "aer_circuits_run": circuits, "ratio": taken / ours}
+    own = Tool("ours", "noisy_ours.py", ("exact", workload.name))
+    tools = [(own, sys.executable), *((p, python) for p in peers if workload.peers)]
+    found = compared(tools, exported(problem), rounds=3, seconds=seconds, limit=limit)
+    reference = found["ours"]
+    for row in found.values():
+        if "error" not in row:
+            row["ratio"] = row["least"] / reference["least"]
+            row["disagreement"] = difference(row["values"], reference["values"])
+    for row in found.values():
+        row.pop("values", None)
+    figures["exact"] = found
+    drawn = Tool("ours", "noisy_ours.py", ("sampled", workload.name))
+    for what, cold in (("first_warm", False), ("first_cold", True)):
+        figures[what] = first_call(drawn, {}, cold=cold)["first"]
     return figures
+
+
+def verdicts(figures: dict[str, Any]) -> list[tuple[str, bool]]:
+    """(what was asked and found, whether it was met) of one workload."""
+    sampled, target = figures["sampled"], figures["target"]
+    part = sampled["aer_circuits_run"]
+    scaled = "" if part >= figures["circuits"] else f", scaled from {part} of {figures['circuits']} circuits"
+    found = [
+        (
+            f"{target:g} times Aer with {figures['shots']} shots: {sampled['ratio']:.0f} times{scaled}",
+            sampled["ratio"] >= target,
+        ),
+        (f"expectations equal to Aer's to 1e-9: {figures['agreement']:.1e}", figures["agreement"] <= 1e-9),
+    ]
+    for whose, p in figures["p"].items():
+        found.append((f"chi-square test of what is drawn ({whose}): p = {p:.3g}", p >= LEAST_P))
+    for name, row in figures["exact"].items():
+        if "error" in row:
+            continue
+        if row["disagreement"] > allowed(name):
+            words = f"agreement of {name} to {allowed(name):g}: THE NUMBERS DIFFER by {row['disagreement']:.1e}"
+            found.append((words, False))
+        if name.startswith("TensorCircuit"):
+            words = f"{EXACT_TARGET:g} times {name}, exact gradient: {row['ratio']:.1f} times"
+            found.append((words, row["ratio"] >= EXACT_TARGET))
+    for what, most, kernels in (("warm", FIRST_CALL, "on disk"), ("cold", FIRST_CALL_COLD, "compiled first")):
+        spent = figures[f"first_{what}"]
+        found.append((f"first call within {most:g} s, kernels {kernels}: {spent:.1f} s", spent <= most))
+    return found
+
+
+def show(console: Console, figures: dict[str, Any]) -> None:
+    console.print(
+        f"{figures['workload']}: {figures['weights']} weights, batch {figures['batch']}, "
+        f"{figures['active_qubits']} active qubits, {figures['circuits']} circuits; CPU ms",
+        style="bold",
+        highlight=False,
+    )
+    for what, words in (
+        ("sampled", f"parameter shift, {figures['shots']} shots"),
+        ("shifted_exact", "the same, exact"),
+    ):
+        one = figures[what]
+        console.print(
+            f"  {words:30} ours {one['ours'] * 1e3:10.2f}   Aer {one['aer'] * 1e3:12.0f}   {one['ratio']:9.0f} times",
+            highlight=False,
+        )
+    for name, row in figures["exact"].items():
+        if "error" in row:
+            console.print(f"  exact loss and gradient        {name}: {row['error']}", highlight=False)
+        else:
+            console.print(
+                f"  exact loss and gradient        {name:22} {row['least'] * 1e3:10.2f}   {row['ratio']:7.2f} times "
+                f"ours, first {row['first']:.1f} s, {row['peak_mb']:.0f} MB, differs by {row['disagreement']:.0e}",
+                highlight=False,
+            )
+    for one in figures["targets"]:
+        style = "green" if one["met"] else "bold red"
+        console.print(f"  target: {one['target']}: {'met' if one['met'] else 'MISSED'}", style=style, highlight=False)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--device", default="ibm_manila")
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--shots", type=int, default=1024)
-    parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--only", nargs="+", choices=[w.name for w in WORKLOADS], help="workloads; default all")
+    parser.add_argument("--full", action="store_true", help="Aer runs every circuit of every workload")
+    parser.add_argument("--peers", nargs="*", choices=[p.name for p in PEERS], help="default all")
+    parser.add_argument("--peers-python", default=str(PEERS_PYTHON), help="an interpreter that has the peers")
+    parser.add_argument("--seconds", type=float, default=1.0, help="CPU seconds a tool and round")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="wall seconds that one answer of a peer may take")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a workload")
     options = parser.parse_args()
-    figures = measure(options.device, options.batch, options.shots, options.repeats)
-    if options.json:
-        print(json.dumps(figures))
-        return
-    print(
-        f"{figures['weights']} weights, batch {figures['batch']}, {figures['device']}: {figures['circuits']} circuits, "
-        f"one thread each, CPU ms; both agree to {figures['agreement']:.0e}"
-    )
-    for what, suffix in ((f"{figures['shots']} shots", ""), ("exact", "_exact")):
-        ours, aer, ratio = figures["ours" + suffix], figures["aer" + suffix], figures["ratio" + suffix]
-        print(f"  {what:12} ours {ours * 1e3:8.2f}   Aer {aer * 1e3:10.1f}   ratio {ratio:8.0f}")
-    print(
-        f"  first call in a fresh process: {figures['first_call']:.2f} s, "
-        f"{figures['first_call_without_cache']:.1f} s where kernels must be compiled first"
-    )
-    print(f"  target: {TARGET} times with shots: {'met' if figures['ratio'] >= TARGET else 'MISSED'}")
+    console = Console(stderr=options.json, width=140)
+    wanted = tuple(p for p in PEERS if options.peers is None or p.name in options.peers)
+    absent = missing(wanted, options.peers_python)
+    for p in absent:
+        words = f"{p.name}: not measured, {p.package} is not installed in {options.peers_python}. {HOW_TO_INSTALL}."
+        console.print(words, style="bold red", highlight=False)
+    for workload in WORKLOADS:
+        if options.only is not None and workload.name not in options.only:
+            continue
+        figures = measure(
+            workload,
+            tuple(p for p in wanted if p not in absent),
+            options.peers_python,
+            full=options.full,
+            seconds=options.seconds,
+            limit=options.limit,
+        )
+        figures["targets"] = [{"target": words, "met": bool(met)} for words, met in verdicts(figures)]
+        if options.json:
+            print(json.dumps(figures), flush=True)
+        show(console, figures)
 
 
 if __name__ == "__main__":

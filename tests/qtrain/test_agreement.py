@@ -73,8 +73,14 @@ def test_a_state_vector_is_qiskits(built, batch):
     )
 
 
-@pytest.mark.parametrize("chip", ["ibm_manila", "ibm_jakarta", "iqm_adonis"])
-@pytest.mark.parametrize("name", CIRCUITS)
+@pytest.mark.parametrize(
+    ("name", "chip"),
+    [
+        ("qoc", "ibm_manila"),
+        ("sel", "ibm_manila"),
+        *(("everything", c) for c in ("ibm_manila", "ibm_torino", "iqm_adonis")),
+    ],
+)
 def test_a_density_matrix_is_aers(name, chip):
     circuit, features, weights = CIRCUITS[name]()
     executor = NoisySimulator(load_device(chip), shots=None, effort="fast", readout_error=False)
@@ -136,7 +142,7 @@ def test_methods_that_draw_nothing_equal_central_differences(name, circuit, kind
 @every_circuit
 @pytest.mark.parametrize("inner", ["spsa(c=0.02)", "average(spsa(c=0.02), 4)"])
 def test_methods_that_draw_equal_central_differences_in_the_mean(inner, circuit, kind):
-    keys = [(seed, 0, BACKWARD) for seed in range(150)]
+    keys = [(seed, 0, BACKWARD) for seed in range(80)]
     program, _, found, expected = estimates(gradients.from_name(inner), circuit, kind, keys)
     weights = np.array([to_weights(program, values) for values in found])
     error = weights.std(axis=0, ddof=1) / np.sqrt(len(keys))

@@ -14,6 +14,7 @@ from qtrain.executors.chip import ChipExecutor
 from qtrain.executors.dry_run import DryRun
 from qtrain.executors.exact import ExactSimulator
 from qtrain.executors.noisy import NoisySimulator
+from qtrain.executors.propagation import PropagationSimulator
 from qtrain.executors.replay import Replay
 from qtrain.executors.torch_simulator import TorchSimulator
 from qtrain.ledger import Ledger
@@ -24,6 +25,8 @@ EXECUTORS = {
     "exact, shots": lambda: ExactSimulator(shots=200),
     "noisy": lambda: NoisySimulator(DEVICE, shots=None, effort="fast"),
     "noisy, shots": lambda: NoisySimulator(DEVICE, shots=200, effort="fast"),
+    "propagation": lambda: PropagationSimulator(DEVICE, effort="fast", threshold=0.0),
+    "propagation, shots": lambda: PropagationSimulator(DEVICE, shots=200, effort="fast"),
     "dry run": lambda: DryRun(shots=200),
     "dry run, device": lambda: DryRun(DEVICE, shots=200, effort="fast"),
     "torch": TorchSimulator,
@@ -33,8 +36,15 @@ EXECUTORS = {
     "replay": lambda: Replay(ExactSimulator()),
     "replay, noisy": lambda: Replay(NoisySimulator(DEVICE, shots=200, effort="fast")),
 }
-WITHOUT_SHOTS = ("exact", "noisy", "torch", "torch, noisy", "replay")
-WITH_SHOTS = ("exact, shots", "noisy, shots", "torch, shots", "torch, noisy, shots", "replay, noisy")
+WITHOUT_SHOTS = ("exact", "noisy", "propagation", "torch", "torch, noisy", "replay")
+WITH_SHOTS = (
+    "exact, shots",
+    "noisy, shots",
+    "propagation, shots",
+    "torch, shots",
+    "torch, noisy, shots",
+    "replay, noisy",
+)
 KEY = (3, 1, 0)
 SHIFTS = np.array([np.pi / 2, -np.pi / 2, 0.3])
 
@@ -165,7 +175,13 @@ def test_the_ledger_counts_circuits_shots_and_seconds(name):
     circuits = (4 + 4 * 2 * 3) * program.num_bases
     shots = 0 if name in WITHOUT_SHOTS else 200 * circuits
     assert (executor.ledger.circuits, executor.ledger.shots, executor.ledger.jobs) == (circuits, shots, 2)
-    on_a_chip = name in ("noisy, shots", "dry run, device", "torch, noisy, shots", "replay, noisy")
+    on_a_chip = name in (
+        "noisy, shots",
+        "propagation, shots",
+        "dry run, device",
+        "torch, noisy, shots",
+        "replay, noisy",
+    )
     expected = 0.0
     if on_a_chip:
         duration = float(np.mean(program.durations))
@@ -250,6 +266,7 @@ def test_models_that_cannot_be_trained_are_refused(name):
         lambda shots: ExactSimulator(shots=shots),
         lambda shots: NoisySimulator(DEVICE, shots=shots),
         lambda shots: DryRun(DEVICE, shots=shots),
+        lambda shots: PropagationSimulator(DEVICE, shots=shots),
     ],
 )
 def test_shots_are_whole_and_positive(build, shots):
@@ -285,7 +302,7 @@ def test_noise_free_device_equals_exact():
     assert np.abs(values[0] - values[1]).max() < 1e-12
 
 
-@pytest.mark.parametrize("name", ["exact", "noisy", "torch", "torch, noisy"])
+@pytest.mark.parametrize("name", ["exact", "noisy", "propagation", "torch", "torch, noisy"])
 def test_adjoint_is_the_exact_derivative_and_needs_no_shots(name):
     executor, program, angles = prepared(name)
     cotangent = np.random.default_rng(1).normal(size=(4, 2))

@@ -120,9 +120,7 @@ def overlap(gr: Any, gi: Any, pr: Any, pi: Any, start: int, stop: int, x: int, z
 
 
 @_jit
-def add_string(
-    pr: Any, pi: Any, gr: Any, gi: Any, start: int, stop: int, x: int, z: int, weight: float
-) -> None:
+def add_string(pr: Any, pi: Any, gr: Any, gi: Any, start: int, stop: int, x: int, z: int, weight: float) -> None:
     """lambda += weight P psi on lambda's amplitudes from start to stop."""
     kind = pr.dtype.type
     phase = weight * phase_of(x, z)
@@ -135,7 +133,7 @@ def add_string(
 
 
 @_jit
-def two_qubit(re: Any, im: Any, first: int, second: int, matrix: Any) -> None:
+def two_qubit(re: Any, im: Any, size: int, first: int, second: int, matrix: Any) -> None:
     """A 4 x 4 map on qubits of strides first and second, the first one the more significant index."""
     kind = re.dtype.type
     low, high = min(first, second), max(first, second)
@@ -143,7 +141,7 @@ def two_qubit(re: Any, im: Any, first: int, second: int, matrix: Any) -> None:
     for k in range(4):
         for m in range(4):
             mr[k, m], mi[k, m] = kind(matrix[k, m].real), kind(matrix[k, m].imag)
-    for outer in range(0, re.size, 2 * high):
+    for outer in range(0, size, 2 * high):
         for middle in range(outer, outer + high, 2 * low):
             for i in range(middle, middle + low):
                 a0, a1, a2, a3 = re[i], re[i + second], re[i + first], re[i + first + second]
@@ -151,9 +149,9 @@ def two_qubit(re: Any, im: Any, first: int, second: int, matrix: Any) -> None:
                 for k in range(4):
                     j = i + (k >> 1) * first + (k & 1) * second
                     r, s = mr[k], mi[k]
-                    re[j] = r[0] * a0 + r[1] * a1 + r[2] * a2 + r[3] * a3 - (
-                        s[0] * b0 + s[1] * b1 + s[2] * b2 + s[3] * b3
+                    re[j] = (
+                        r[0] * a0 + r[1] * a1 + r[2] * a2 + r[3] * a3 - (s[0] * b0 + s[1] * b1 + s[2] * b2 + s[3] * b3)
                     )
-                    im[j] = r[0] * b0 + r[1] * b1 + r[2] * b2 + r[3] * b3 + (
-                        s[0] * a0 + s[1] * a1 + s[2] * a2 + s[3] * a3
+                    im[j] = (
+                        r[0] * b0 + r[1] * b1 + r[2] * b2 + r[3] * b3 + (s[0] * a0 + s[1] * a1 + s[2] * a2 + s[3] * a3)
                     )

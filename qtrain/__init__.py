@@ -2,7 +2,9 @@
 
 from qtrain import ansatze, datasets, encoders, gradients
 from qtrain.datasets import Dataset
+from qtrain.executors.aer import AerExecutor
 from qtrain.executors.chip import ChipExecutor
+from qtrain.executors.choice import simulator_for
 from qtrain.executors.dry_run import DryRun
 from qtrain.executors.exact import ExactSimulator
 from qtrain.executors.noisy import NoisySimulator
@@ -27,6 +29,7 @@ from qtrain.resume import resume
 from qtrain.train import TrainResult, evaluate, iter_train, train, train_step
 
 __all__ = [
+    "AerExecutor",
     "ChipExecutor",
     "Dataset",
     "DryRun",
@@ -54,6 +57,7 @@ __all__ = [
     "prune",
     "resume",
     "rotosolve",
+    "simulator_for",
     "spsa",
     "train",
     "train_step",

@@ -22,6 +22,8 @@ from qcompile.errors import QonchipError
 
 DONE, FAILED, STOPPED = 0, 1, 130
 
+EXECUTORS = ("exact", "noisy", "propagation", "aer", "auto", "chip")
+
 # option, section, key, type, choices, help
 OPTIONS: tuple[tuple[str, str, str, type, tuple[str, ...] | None, str], ...] = (
     ("--data", "data", "source", str, None, "digits, a .csv or a .npz file (x, y); default digits"),
@@ -32,9 +34,9 @@ OPTIONS: tuple[tuple[str, str, str, type, tuple[str, ...] | None, str], ...] = (
     ("--ansatz", "model", "ansatz", str, ("rzz_ring", "rzz_ry", "u3cu3", "efficient_su2"), "default rzz_ring"),
     ("--qubits", "model", "qubits", int, None, "default: as many as encoder and classes need"),
     ("--blocks", "model", "blocks", int, None, "repetitions of the ansatz; default 3"),
-    ("--executor", "executor", "kind", str, ("exact", "noisy", "chip"), "default noisy with a device, else exact"),
+    ("--executor", "executor", "kind", str, EXECUTORS, "default noisy with a device, else exact"),
     ("--device", "executor", "device", str, None, "stored calibration by name, or a JSON file"),
-    ("--shots", "executor", "shots", int, None, "executions of each circuit; default 1024, exact: none"),
+    ("--shots", "executor", "shots", int, None, "executions of each circuit; default 1024 if noisy or aer, else none"),
     ("--gradient", "gradient", "method", str, None,
      "parameter_shift, adjoint, spsa, finite_difference, rotosolve (with --optimizer sgd --lr 1 --schedule constant), "
      "or a call: 'natural(adjoint(), regularization=0.1)', 'average(spsa(c=0.2), 4)'; default by the executor"),

@@ -2,7 +2,7 @@
 
 [data]      source = "digits" | "rows.csv" | "rows.npz"   label   scale = "none" | "minmax"   test_fraction
 [model]     encoder   ansatz   qubits   blocks
-[executor]  kind = "exact" | "noisy" | "chip"   device   shots   effort
+[executor]  kind = "exact" | "noisy" | "propagation" | "aer" | "auto" | "chip"   device   shots   effort
 [gradient]  method   ratio   accumulation_window   pruning_window
 [train]     optimizer lr steps batch_size seed schedule checkpoint_every evaluate_every budget run_dir
 """
@@ -34,6 +34,8 @@ from qtrain.task import Task
 ENCODERS = ("angle", "ry_rz_rx_ry", "zz_feature_map")
 ANSATZE = ("rzz_ring", "rzz_ry", "u3cu3", "efficient_su2")
 DEFAULT_SHOTS = 1024
+SAMPLED = ("noisy", "aer", "chip")
+"""Executors that take shots unless told otherwise."""
 DEFAULT_BLOCKS = 3
 
 
@@ -60,16 +62,19 @@ class ModelSection(_Section):
 
 
 class ExecutorSection(_Section):
-    """Who evaluates. Left out: noisy where a device is named, else exact. Shots: 1024 if noisy, none if exact."""
+    """Who evaluates. Left out: noisy where a device is named, else exact. Shots: 1024 if noisy, aer or chip, else none.
 
-    kind: Literal["exact", "noisy", "chip"] | None = None
+    "auto" is what `qtrain.simulator_for` chooses for the circuit, the device and the shots.
+    """
+
+    kind: Literal["exact", "noisy", "propagation", "aer", "auto", "chip"] | None = None
     device: str | None = None
     shots: int | None = None
     effort: Literal["fast", "normal", "best"] = "normal"
 
 
 class GradientSection(_Section):
-    """A method as it names itself; a ratio wraps it in `prune`. Left out: adjoint if exact without shots."""
+    """A method as it names itself; a ratio wraps it in `prune`. Left out: adjoint where nothing is sampled."""
 
     method: str | None = None
     ratio: float | None = None
@@ -103,13 +108,13 @@ class Config(_Section):
 
     @property
     def kind(self) -> str:
-        """exact, noisy or chip."""
+        """exact, noisy, propagation, aer, auto or chip."""
         return self.executor.kind or ("noisy" if self.executor.device else "exact")
 
     @property
     def shots(self) -> int | None:
         """Of each circuit; None: exact expectations."""
-        return DEFAULT_SHOTS if self.executor.shots is None and self.kind != "exact" else self.executor.shots
+        return DEFAULT_SHOTS if self.executor.shots is None and self.kind in SAMPLED else self.executor.shots
 
 
 def read_config_file(path: str | Path | None, overrides: Mapping[tuple[str, str], Any]) -> Config:
@@ -166,13 +171,13 @@ def build(config: Config, *, dry: bool = False) -> Task:
     gradient = make_gradient(config)
     train_set, test_set = make_data(config)
     model = make_model(config, train_set)
-    return Task(model, train_set, test_set, make_named_executor(config, dry), gradient, settings)
+    return Task(model, train_set, test_set, make_named_executor(config, model, dry), gradient, settings)
 
 
-def make_named_executor(config: Config, dry: bool) -> Executor:
-    """The executor of a configuration. An exact one leaves a device aside."""
+def make_named_executor(config: Config, model: QuantumModel, dry: bool) -> Executor:
+    """The executor of a configuration. An exact one leaves a device aside, "auto" may go without."""
     device = None
-    if config.kind != "exact":
+    if config.kind != "exact" and not (config.kind == "auto" and config.executor.device is None):
         if config.executor.device is None:
             raise ConfigError(f"executor {config.kind!r} needs a device. Add --device, e.g. --device ibm_manila.")
         device = load_device(config.executor.device)
@@ -180,17 +185,22 @@ def make_named_executor(config: Config, dry: bool) -> Executor:
         from qtrain.executors.dry_run import DryRun
 
         return DryRun(device, shots=config.shots, seed=config.train.seed, effort=config.executor.effort)
+    if config.kind == "auto":
+        from qtrain.executors.choice import simulator_for
+
+        seed, effort = config.train.seed, config.executor.effort
+        return simulator_for(model, device, shots=config.shots, seed=seed, effort=effort)
     if device is None:
         return make_executor("ExactSimulator", None, shots=config.shots)
-    return make_executor(
-        "NoisySimulator", device, shots=config.shots, seed=config.train.seed, effort=config.executor.effort
-    )
+    kind = {"noisy": "NoisySimulator", "propagation": "PropagationSimulator", "aer": "AerExecutor"}[config.kind]
+    return make_executor(kind, device, shots=config.shots, seed=config.train.seed, effort=config.executor.effort)
 
 
 def make_gradient(config: Config) -> GradientMethod:
     """The gradient method of a configuration; windows without a ratio are refused, since they would do nothing."""
     section = config.gradient
-    default = "adjoint()" if config.kind == "exact" and config.shots is None else "parameter_shift()"
+    exact = config.kind not in SAMPLED and config.shots is None
+    default = "adjoint()" if exact else "parameter_shift()"
     method = gradients.from_name(section.method or default)
     windows = {k: v for k in ("accumulation_window", "pruning_window") if (v := getattr(section, k)) is not None}
     if section.ratio is None:

@@ -167,4 +167,12 @@ def make_executor(kind: str, device: Device | None, **options: Any) -> Executor:
         from qtrain.executors.torch_simulator import TorchSimulator
 
         return TorchSimulator(device, device=options.pop("torch_device", "cpu"), **options)
+    if kind == "PropagationSimulator" and device is not None:
+        from qtrain.executors.propagation import PropagationSimulator
+
+        return PropagationSimulator(device, **options)
+    if kind == "AerExecutor" and device is not None:
+        from qtrain.executors.aer import AerExecutor
+
+        return AerExecutor(device, **options)
     raise ConfigError(f"executor {kind!r} {'without a' if device is None else 'on a'} device is unknown.")

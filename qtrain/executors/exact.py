@@ -49,6 +49,9 @@ class ExactSimulator:
     Raises: ConfigError: shots that are no whole number of 1 or more, or another precision.
     """
 
+    reason = ""
+    """Why `simulator_for` chose it."""
+
     def __init__(self, shots: int | None = None, *, precision: str = "double") -> None:
         self.shots = checked_shots(shots)
         self.precision = checked_precision(precision)

@@ -87,6 +87,8 @@ class PropagationSimulator:
     """
 
     truncation: Truncation | None
+    reason = ""
+    """Why `simulator_for` chose it."""
 
     def __init__(
         self,

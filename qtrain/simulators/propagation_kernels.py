@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +13,7 @@ Array = NDArray[np.float64]
 
 def evaluate(structure: Structure, matrix: Array) -> tuple[float, float]:
     """(expectation, sum of |coefficients| dropped) for blocks' matrices [block, 16, 16]."""
-    values, after = _buffers(structure)
-    return _walk(*_arrays(structure), matrix, values, after, np.empty(0), 1.0, np.empty((0, 16, 16)))
+    return _walked(structure, matrix, np.empty(0), 1.0, np.empty((0, 16, 16)))
 
 
 def differentiate(structure: Structure, matrix: Array, weight: float, slopes: Array) -> tuple[float, float]:
@@ -25,18 +22,23 @@ def differentiate(structure: Structure, matrix: Array, weight: float, slopes: Ar
     The first pass goes from the start of the circuit to the measured string: how much each string's coefficient
     counts. The second is that of `evaluate`, and meets it.
     """
-    values, after = _buffers(structure)
-    counts = np.empty(len(structure.code))
-    _count(*_arrays(structure), matrix, after, counts)
-    return _walk(*_arrays(structure), matrix, values, after, counts, weight, slopes)
+    s = structure
+    counts = np.empty(len(s.code))
+    _count(s.block, s.start, s.code, s.origin, s.groups, s.settled, matrix, _groups(s), counts)
+    return _walked(s, matrix, counts, weight, slopes)
 
 
-def _buffers(structure: Structure) -> tuple[Array, Array]:
-    return np.empty((2, structure.terms)), np.empty((int(structure.groups.max()), 16))
+def _walked(s: Structure, matrix: Array, counts: Array, weight: float, slopes: Array) -> tuple[float, float]:
+    total, lost = _walk(
+        s.block, s.start, s.code, s.origin, s.groups, s.settled, matrix, np.empty((2, s.terms)), _groups(s),
+        counts, weight, slopes,
+    )  # fmt: skip
+    return total, lost
 
 
-def _arrays(structure: Structure) -> tuple[Any, ...]:
-    return (structure.block, structure.start, structure.code, structure.origin, structure.groups, structure.settled)
+def _groups(structure: Structure) -> Array:
+    """Room for the 16 coefficients of each group."""
+    return np.empty((int(structure.groups.max()), 16))
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})

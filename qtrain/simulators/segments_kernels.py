@@ -107,7 +107,7 @@ def backward(
     weighted_observable(re, im, columns, strings, weights, lr, li)
     for s in range(len(segments) - 1, -1, -1):
         first, end = max(segments[s, 0], needed), segments[s, 1]
-        if first >= end:
+        if end <= needed:
             return
         if not segments[s, 2]:
             take_back(re, im, lr, li, columns, code, turns, first, end, gradient)

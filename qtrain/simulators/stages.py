@@ -124,7 +124,8 @@ class _Encoder:
         for shared, items in _alternating(rest, self._is_shared):
             first = len(self.ops)
             cost = sum(self._emit(item) for item in (self._merged(items) if shared else items))
-            segments.append(Segment(first, len(self.ops), shared, cost))
+            if len(self.ops) > first:  # gates may multiply to the identity
+                segments.append(Segment(first, len(self.ops), shared, cost))
         return Stages(
             self._code(),
             self.num_qubits,

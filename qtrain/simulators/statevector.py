@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from qtrain.program import Program
 
 Array = NDArray[np.float64]
-SWEEPS_FROM = 9
-"""Qubits from which rows are swept one by one (sweeps.py): a batch of states no longer fits the cache."""
-
 _NO_UNITARIES: dict[str, NDArray[Any]] = {char: np.empty((0, 2, 2, 2), char) for char in "df"}
 
 
@@ -96,7 +93,7 @@ def _effort(program: Program, batch: int) -> float:
 
 def string_expectations(program: Program, angles: Array, precision: str = "double") -> Array:
     """[batch, string]: noise-free expectations of the strings of `program.measurement`."""
-    if program.num_qubits >= SWEEPS_FROM:
+    if program.num_qubits >= sweeps.FROM_QUBITS:
         return sweeps.string_expectations(program, angles, precision)
     batch = _batch(program, angles, precision, derivatives=False)
     out = np.empty((len(angles), len(batch.masks)))
@@ -118,8 +115,8 @@ def adjoint(program: Program, angles: Array, cotangent: Array, precision: str = 
         precision: "double" or "single", of the states.
     """
     weights = cotangent @ program.measurement.coefficients
-    if program.num_qubits >= SWEEPS_FROM:
-        return sweeps.pullback(program, angles, precision)[1](weights)
+    if program.num_qubits >= sweeps.FROM_QUBITS:
+        return sweeps.BatchPullback(program, angles, precision).slopes(weights)
     batch = _batch(program, angles, precision, derivatives=True)
     out = np.empty((len(angles), program.num_slots))
 
@@ -144,10 +141,11 @@ def weight_pullback(
     Raises: ConfigError: features or weights of a wrong kind.
     """
     measured = program.measurement
-    if program.num_qubits >= SWEEPS_FROM:
-        strings, pull = sweeps.pullback(program, program.angles(features, weights), precision)
-        return measured.combine(strings), lambda c: pull(c @ measured.coefficients).sum(axis=0) @ program.A
-    back = WeightPullback(program, *program.angle_map.apart(features, weights), precision)
+    back: sweeps.BatchPullback | WeightPullback
+    if program.num_qubits >= sweeps.FROM_QUBITS:
+        back = sweeps.BatchPullback(program, program.angles(features, weights), precision)
+    else:
+        back = WeightPullback(program, *program.angle_map.apart(features, weights), precision)
     return measured.combine(back.strings), lambda c: back.gradient(c @ measured.coefficients) @ program.A
 
 
@@ -155,10 +153,10 @@ def jacobian(program: Program, angles: Array, precision: str = "double") -> Arra
     """[batch, observable, slot]: derivative of every expectation by every angle; one backward pass an observable."""
     coefficients = program.measurement.coefficients
     out = np.empty((len(angles), len(coefficients), program.num_slots))
-    if program.num_qubits >= SWEEPS_FROM:
-        _, pull = sweeps.pullback(program, angles, precision)
+    if program.num_qubits >= sweeps.FROM_QUBITS:
+        back = sweeps.BatchPullback(program, angles, precision)
         for number, row in enumerate(coefficients):
-            out[:, number] = pull(np.tile(row, (len(angles), 1)))
+            out[:, number] = back.slopes(np.tile(row, (len(angles), 1)))
         return out
     batch = _batch(program, angles, precision, derivatives=True)
 
@@ -175,7 +173,7 @@ def jacobian(program: Program, angles: Array, precision: str = "double") -> Arra
 
 def amplitudes(program: Program, angles: Array) -> NDArray[np.complex128]:
     """[batch, 2^n] amplitudes; qubit 0 is the least significant bit."""
-    if program.num_qubits >= SWEEPS_FROM:
+    if program.num_qubits >= sweeps.FROM_QUBITS:
         return np.asarray(sweeps.amplitudes(program, angles), dtype=np.complex128)
     batch = _batch(program, angles, "double", derivatives=False)
     out = np.empty((len(angles), 2**program.num_qubits), dtype=np.complex128)

@@ -175,7 +175,7 @@ class _Writer:
             self.turn(layer, near, near, self.block_bits)
         for k in range(0, len(far), _FAR_AT_ONCE):
             members = far[k : k + _FAR_AT_ONCE]
-            run = max(6, _TILE_BITS - len(members))
+            run = min(max(6, _TILE_BITS - len(members)), members[0])
             bits = [run + i for i in range(len(members))]
             self.step(FAR_TURNS, run, self.places, sum(1 << b for b in bits), sum(1 << q for q in members))
             self.turn(layer, members, bits, run + len(members))

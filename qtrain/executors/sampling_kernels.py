@@ -66,8 +66,8 @@ def _binomial(count: Any, probability: float, place: Any) -> Any:
 
 
 @_jit
-def multinomials(probabilities: Any, shots: int, seed: Any, counts: Any) -> None:
-    """counts [row, outcome] of `shots` draws from each row of probabilities [row, 2^bits].
+def multinomials(probabilities: Any, shots: int, seed: Any, frequencies: Any) -> None:
+    """Relative frequencies [row, outcome] of `shots` draws from each row of probabilities [row, 2^bits].
 
     Negative probabilities count as zero; a row need not sum to 1 exactly.
     """
@@ -88,11 +88,4 @@ def multinomials(probabilities: Any, shots: int, seed: Any, counts: Any) -> None
             drawn[2 * node] = drawn[node] - right
             drawn[2 * node + 1] = right
         for i in range(outcomes):
-            counts[row, i] = drawn[outcomes + i]
-
-
-@_jit
-def binomials(probabilities: Any, shots: int, seed: Any, counts: Any) -> None:
-    """counts [row] of `shots` draws that succeed with each of the probabilities [row]."""
-    for row in range(probabilities.size):
-        counts[row], _ = _binomial(U(shots), probabilities[row], _mixed(seed + U(row) * _ROW))
+            frequencies[row, i] = drawn[outcomes + i] / shots

@@ -8,7 +8,7 @@ pass is shared by the whole batch down to the last operation that data enters, b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,13 @@ class Readout(NamedTuple):
 
     digits: tuple[Digits, ...]
     values: Array
+
+
+class Numbers(TypedDict):
+    """Options of every evaluation: "double" or "single" coefficients, and the bytes that they may take."""
+
+    precision: str
+    memory_limit: int
 
 
 class Shifts(NamedTuple):
@@ -65,7 +72,8 @@ def check_width(num_qubits: int) -> None:
         raise ModelError(
             f"a density matrix of {num_qubits} qubits takes {8 * 4**num_qubits:,} bytes, several of them are needed. "
             f"Expected at most {MAX_QUBITS} active qubits ({8 * 4**MAX_QUBITS:,} bytes); "
-            "use ExactSimulator for a noise-free state vector, or a smaller circuit."
+            "use PropagationSimulator (truncated Pauli propagation) or AerExecutor (trajectories) for its noise, "
+            "ExactSimulator without noise, or a smaller circuit; simulator_for(program, device) picks one."
         )
 
 
@@ -132,6 +140,7 @@ def shifts(
 def adjoint(
     circuit: NoisyCircuit,
     angles: Array,
+    slots: Indices,
     readout: Readout,
     cotangent: Array,
     *,
@@ -141,11 +150,11 @@ def adjoint(
     """[batch, slot]: derivative of sum(cotangent * E) by one backward pass with each row's weighted observable.
 
     Args:
+        slots: [k] indices, each at most once.
         cotangent: [batch, observable].
     """
     code = encode(circuit, readout.digits)
-    every = np.arange(angles.shape[1])
-    evaluation = Evaluation(code, angles, every, _restricted(readout, code), precision, memory_limit, cotangent)
+    evaluation = Evaluation(code, angles, slots, _restricted(readout, code), precision, memory_limit, cotangent)
     return evaluation.run()[2][:, :, 0]
 
 

@@ -6,6 +6,7 @@ whole batch, over one long run of amplitudes). Adjoint differentiation: Jones an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from qtrain.simulators import segments_kernels as kernels
 from qtrain.simulators import sweeps
 from qtrain.simulators.batches import MEMORY_LIMIT, for_each_chunk, row_width
+from qtrain.simulators.pullback import DTYPES, WeightPullback
 from qtrain.simulators.stages import Stages, stages
 from qtrain.simulators.strings import measured_masks
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from qtrain.program import Program
 
 Array = NDArray[np.float64]
-_PRECISION = {"d": "double", "f": "single"}
 _NO_UNITARIES: dict[str, NDArray[Any]] = {char: np.empty((0, 2, 2, 2), char) for char in "df"}
 
 
@@ -77,25 +78,24 @@ class _Batch(NamedTuple):
         return gradient
 
 
-def _batch(program: Program, angles: Array, dtype: Any, *, derivatives: bool) -> _Batch:
+def _batch(program: Program, angles: Array, precision: str, *, derivatives: bool) -> _Batch:
+    dtype = np.dtype(DTYPES[precision])
     varying = (angles != angles[:1]).any(axis=0)
     varying = program.feature_slots if not np.any(varying & ~program.feature_slots) else np.ones_like(varying)
-    made = stages(program, varying, np.full(program.num_slots, derivatives), np.dtype(dtype))
+    made = stages(program, varying, np.full(program.num_slots, derivatives), dtype)
     segments = np.array([(s.first, s.end, 0) for s in made.segments], dtype=np.int64).reshape(-1, 3)
-    return _Batch(
-        made, np.ascontiguousarray(angles.T) / 2, segments, measured_masks(program.measurement), np.dtype(dtype)
-    )
+    return _Batch(made, np.ascontiguousarray(angles.T) / 2, segments, measured_masks(program.measurement), dtype)
 
 
 def _effort(program: Program, batch: int) -> float:
     return 8.0 * len(program.ops) * batch * 2**program.num_qubits
 
 
-def string_expectations(program: Program, angles: Array, dtype: Any = np.float64) -> Array:
-    """[batch, string]: noise-free expectations of the strings of `program.measurement`; float64, from `dtype`."""
+def string_expectations(program: Program, angles: Array, precision: str = "double") -> Array:
+    """[batch, string]: noise-free expectations of the strings of `program.measurement`."""
     if program.num_qubits >= sweeps.FROM_QUBITS:
-        return sweeps.string_expectations(program, angles, _PRECISION[np.dtype(dtype).char])
-    batch = _batch(program, angles, dtype, derivatives=False)
+        return sweeps.string_expectations(program, angles, precision)
+    batch = _batch(program, angles, precision, derivatives=False)
     out = np.empty((len(angles), len(batch.masks)))
 
     def work(rows: slice) -> None:
@@ -106,18 +106,18 @@ def string_expectations(program: Program, angles: Array, dtype: Any = np.float64
     return out
 
 
-def adjoint(program: Program, angles: Array, cotangent: Array, dtype: Any = np.float64) -> Array:
+def adjoint(program: Program, angles: Array, cotangent: Array, precision: str = "double") -> Array:
     """[batch, slot]: derivative of sum over observables of cotangent * E with respect to every angle; exact.
 
     Args:
         angles: [batch, slot] rad.
         cotangent: [batch, observable].
-        dtype: float64 or float32, in which states are held.
+        precision: "double" or "single", of the states.
     """
-    if program.num_qubits >= sweeps.FROM_QUBITS:
-        return sweeps.adjoint(program, angles, cotangent, _PRECISION[np.dtype(dtype).char])
-    batch = _batch(program, angles, dtype, derivatives=True)
     weights = cotangent @ program.measurement.coefficients
+    if program.num_qubits >= sweeps.FROM_QUBITS:
+        return sweeps.BatchPullback(program, angles, precision).slopes(weights)
+    batch = _batch(program, angles, precision, derivatives=True)
     out = np.empty((len(angles), program.num_slots))
 
     def work(rows: slice) -> None:
@@ -129,16 +129,36 @@ def adjoint(program: Program, angles: Array, cotangent: Array, dtype: Any = np.f
     return out
 
 
-def jacobian(program: Program, angles: Array, dtype: Any = np.float64) -> Array:
+def weight_pullback(
+    program: Program, features: Array, weights: Array, precision: str = "double"
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Expectations, and what turns a loss's derivatives by them into its derivatives by the weights.
+
+    Args:
+        features: [batch, feature] rad; weights: [weight] rad.
+    Returns:
+        [batch, observable] expectations, and a function cotangent [batch, observable] -> [weight].
+    Raises: ConfigError: features or weights of a wrong kind.
+    """
+    measured = program.measurement
+    back: sweeps.BatchPullback | WeightPullback
+    if program.num_qubits >= sweeps.FROM_QUBITS:
+        back = sweeps.BatchPullback(program, program.angles(features, weights), precision)
+    else:
+        back = WeightPullback(program, *program.angle_map.apart(features, weights), precision)
+    return measured.combine(back.strings), lambda c: back.gradient(c @ measured.coefficients) @ program.A
+
+
+def jacobian(program: Program, angles: Array, precision: str = "double") -> Array:
     """[batch, observable, slot]: derivative of every expectation by every angle; one backward pass an observable."""
     coefficients = program.measurement.coefficients
     out = np.empty((len(angles), len(coefficients), program.num_slots))
     if program.num_qubits >= sweeps.FROM_QUBITS:
+        back = sweeps.BatchPullback(program, angles, precision)
         for number, row in enumerate(coefficients):
-            back = sweeps.BatchPullback(program, angles, _PRECISION[np.dtype(dtype).char])
-            out[:, number] = back.slopes(np.broadcast_to(row, (len(angles), len(row))))
+            out[:, number] = back.slopes(np.tile(row, (len(angles), 1)))
         return out
-    batch = _batch(program, angles, dtype, derivatives=True)
+    batch = _batch(program, angles, precision, derivatives=True)
 
     def work(rows: slice) -> None:
         state, _, turns = batch.forward(rows)
@@ -154,8 +174,8 @@ def jacobian(program: Program, angles: Array, dtype: Any = np.float64) -> Array:
 def amplitudes(program: Program, angles: Array) -> NDArray[np.complex128]:
     """[batch, 2^n] amplitudes; qubit 0 is the least significant bit."""
     if program.num_qubits >= sweeps.FROM_QUBITS:
-        return sweeps.amplitudes(program, angles)
-    batch = _batch(program, angles, np.float64, derivatives=False)
+        return np.asarray(sweeps.amplitudes(program, angles), dtype=np.complex128)
+    batch = _batch(program, angles, "double", derivatives=False)
     out = np.empty((len(angles), 2**program.num_qubits), dtype=np.complex128)
 
     def work(rows: slice) -> None:

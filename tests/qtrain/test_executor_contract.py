@@ -9,6 +9,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qcompile.cost import execution_cost
 from qcompile.device import Device
 from qtrain.errors import ConfigError, ExecutorError, ModelError
+from qtrain.executors.aer import AerExecutor
 from qtrain.executors.base import Executor, spelled_out_shifts
 from qtrain.executors.chip import ChipExecutor
 from qtrain.executors.dry_run import DryRun
@@ -27,6 +28,8 @@ EXECUTORS = {
     "noisy, shots": lambda: NoisySimulator(DEVICE, shots=200, effort="fast"),
     "propagation": lambda: PropagationSimulator(DEVICE, effort="fast", threshold=0.0),
     "propagation, shots": lambda: PropagationSimulator(DEVICE, shots=200, effort="fast"),
+    "aer": lambda: AerExecutor(DEVICE, shots=None, effort="fast", method="density_matrix"),
+    "aer, shots": lambda: AerExecutor(DEVICE, shots=200, effort="fast"),
     "dry run": lambda: DryRun(shots=200),
     "dry run, device": lambda: DryRun(DEVICE, shots=200, effort="fast"),
     "torch": TorchSimulator,
@@ -36,11 +39,12 @@ EXECUTORS = {
     "replay": lambda: Replay(ExactSimulator()),
     "replay, noisy": lambda: Replay(NoisySimulator(DEVICE, shots=200, effort="fast")),
 }
-WITHOUT_SHOTS = ("exact", "noisy", "propagation", "torch", "torch, noisy", "replay")
+WITHOUT_SHOTS = ("exact", "noisy", "propagation", "aer", "torch", "torch, noisy", "replay")
 WITH_SHOTS = (
     "exact, shots",
     "noisy, shots",
     "propagation, shots",
+    "aer, shots",
     "torch, shots",
     "torch, noisy, shots",
     "replay, noisy",
@@ -178,6 +182,7 @@ def test_the_ledger_counts_circuits_shots_and_seconds(name):
     on_a_chip = name in (
         "noisy, shots",
         "propagation, shots",
+        "aer, shots",
         "dry run, device",
         "torch, noisy, shots",
         "replay, noisy",
@@ -267,6 +272,7 @@ def test_models_that_cannot_be_trained_are_refused(name):
         lambda shots: NoisySimulator(DEVICE, shots=shots),
         lambda shots: DryRun(DEVICE, shots=shots),
         lambda shots: PropagationSimulator(DEVICE, shots=shots),
+        lambda shots: AerExecutor(DEVICE, shots=shots, method="density_matrix"),
     ],
 )
 def test_shots_are_whole_and_positive(build, shots):

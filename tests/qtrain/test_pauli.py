@@ -104,8 +104,9 @@ def test_adjoint_equals_the_weighted_derivatives(seed, batch, precision):
     for circuit in program.noisy:
         readout = pauli.read_strings(circuit, [(q,) for q in circuit.measured])
         cotangent = rng.normal(size=(batch, len(circuit.measured)))
-        found = pauli.adjoint(circuit, angles, readout, cotangent, precision=precision)
-        sine = pauli.shifts(circuit, angles, np.arange(program.num_slots), readout).sine
+        slots = np.arange(program.num_slots)
+        found = pauli.adjoint(circuit, angles, slots, readout, cotangent, precision=precision)
+        sine = pauli.shifts(circuit, angles, slots, readout).sine
         expected = np.einsum("bko,bo->bk", sine, cotangent)
         assert np.abs(found - expected).max() < (1e-12 if precision == "double" else 1e-5)
 
@@ -144,10 +145,10 @@ def test_results_do_not_depend_on_the_memory_limit(batch, memory_limit):
     readout = pauli.read_strings(circuit, [(q,) for q in circuit.measured])
     cotangent = rng.normal(size=(batch, len(circuit.measured)))
     for unlimited, limited in zip(
-        (*pauli.shifts(circuit, angles, slots, readout), pauli.adjoint(circuit, angles, readout, cotangent)),
+        (*pauli.shifts(circuit, angles, slots, readout), pauli.adjoint(circuit, angles, slots, readout, cotangent)),
         (
             *pauli.shifts(circuit, angles, slots, readout, memory_limit=memory_limit),
-            pauli.adjoint(circuit, angles, readout, cotangent, memory_limit=memory_limit),
+            pauli.adjoint(circuit, angles, slots, readout, cotangent, memory_limit=memory_limit),
         ),
     ):
         assert np.abs(unlimited - limited).max() < 1e-13

@@ -11,7 +11,7 @@ from qtrain.errors import ModelError
 from qtrain.executors.exact import ExactSimulator
 from qtrain.gates import rotation_matrix
 from qtrain.program import lower
-from qtrain.simulators import batches, diagonal_kernels, plain, sweep_code, sweeps, turn_kernels
+from qtrain.simulators import batches, diagonal_kernels, plain, sweep_code, sweep_job, sweeps, turn_kernels
 from qtrain.simulators.affine import AffineMap
 from qtrain.simulators.layers import euler_angles, layers, pulled_observable
 from tests.gradient_circuits import everything, sel
@@ -182,7 +182,7 @@ LIMITS = {
     "short rows": [(sweep_code, "_ROW_BITS", 6)],
     "small blocks": [(sweep_code, "_BLOCK_BITS", 6), (sweep_code, "_FAR_AT_ONCE", 2), (sweep_code, "_TILE_BITS", 8)],
     "one tile": [(sweep_code, "_BLOCK_BITS", 6)],
-    "parts": [(sweep_code, "_ROW_BITS", 6), (sweep_code, "_BLOCK_BITS", 7), (sweeps, "_PART_BITS", 8)],
+    "parts": [(sweep_code, "_ROW_BITS", 6), (sweep_code, "_BLOCK_BITS", 7), (sweep_job, "_PART_BITS", 8)],
     "no state kept": [(sweeps, "KEPT_BYTES", 2**15)],
 }
 
@@ -198,7 +198,7 @@ def test_results_do_not_depend_on_how_memory_is_cut(limits, seed, monkeypatch):
 
 
 def test_results_do_not_depend_on_threads(monkeypatch):
-    monkeypatch.setattr(sweeps, "_PART_BITS", 8)
+    monkeypatch.setattr(sweep_job, "_PART_BITS", 8)
     monkeypatch.setattr(batches, "THREADING_PAYS", 0.0)
     found = []
     for threads in (1, 2, 3, 5):

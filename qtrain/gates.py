@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import ControlFlowOp, ControlledGate, Gate, Instruction, ParameterExpression
-from qiskit.circuit.annotated_operation import AnnotatedOperation
 from qiskit.circuit.exceptions import CircuitError as QiskitCircuitError
 from qiskit.circuit.library import standard_gates as library
+from qiskit.exceptions import QiskitError
 from qiskit.transpiler import PassManager
 from qiskit.transpiler.passes import HighLevelSynthesis
 
@@ -188,14 +188,29 @@ def _matrix(operation: Any, num_qubits: int) -> Unitary | None:
 
 
 def _definition(operation: Any, place: str) -> QuantumCircuit:
-    definition = getattr(operation, "definition", None)
-    if definition is None and isinstance(operation, AnnotatedOperation):
-        wrapped = QuantumCircuit(operation.num_qubits)
-        wrapped.append(operation, range(operation.num_qubits))
-        definition = PassManager([HighLevelSynthesis(basis_gates=["u", "cx", "rx", "ry", "rz"])]).run(wrapped)
+    try:
+        definition = getattr(operation, "definition", None)
+    except (QiskitError, TypeError) as error:
+        raise ModelError(
+            f"{place}: Qiskit cannot take it apart: {error}. Expected gates whose angles may stay symbolic, e.g. "
+            "PauliEvolutionGate instead of a HamiltonianGate, or a number instead of the parameter."
+        ) from error
+    if definition is None:
+        definition = _synthesized(operation)
     if definition is None:
         raise ModelError(
             f"{place}: it has neither a unitary nor a definition, so nothing can run it. "
             "Expected gates of Qiskit's library, or gates with a definition."
         )
     return definition
+
+
+def _synthesized(operation: Any) -> QuantumCircuit | None:
+    """What has no definition of its own: annotated gates, permutations, Cliffords and linear functions."""
+    wrapped = QuantumCircuit(operation.num_qubits)
+    try:
+        wrapped.append(operation, range(operation.num_qubits))
+        made: QuantumCircuit = PassManager([HighLevelSynthesis(basis_gates=["u", "cx", "rx", "ry", "rz"])]).run(wrapped)
+    except QiskitError:
+        return None
+    return None if any(step.operation.name == operation.name for step in made.data) else made

@@ -45,14 +45,14 @@ class NoisyCircuit:
             Z rotations by an angle slot.
         measured: qubits that are read, ascending.
         confusion: [measured, prepared, read] readout error.
-        feature_only: [slot] slots that no weight enters: rarely shifted, so simulators may settle them first.
+        feature_slots: [slot] whether a feature enters: angles that differ from row to row of a batch.
     """
 
     num_qubits: int
     ops: tuple[Fixed | SlotRotation, ...]
     measured: tuple[int, ...]
     confusion: Array
-    feature_only: NDArray[np.bool_]
+    feature_slots: NDArray[np.bool_]
 
     @property
     def fingerprint(self) -> bytes:
@@ -128,7 +128,7 @@ def with_noise(program: Program, *, readout_error: bool = True) -> Program:
                 tuple(_noisy_ops(program, pad(measured_circuit(compiled, basis), compiled.device))),
                 basis.qubits,
                 np.array(confusion),
-                program.feature_only,
+                program.feature_slots,
             )
         )
     return replace(program, noisy=tuple(circuits))

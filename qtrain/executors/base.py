@@ -195,6 +195,13 @@ def checked_loss(program: Program, values: Array, loss: Loss) -> tuple[float, Ar
     return float(number), checked_cotangent(program, len(values), made[1])
 
 
+def checked_precision(precision: Any) -> str:
+    """`precision` itself. Raises: ConfigError: neither "double" nor "single"."""
+    if precision not in ("double", "single"):
+        raise ConfigError(f"precision = {precision!r}. Expected 'double' or 'single'.")
+    return str(precision)
+
+
 def refuse_shots(shots: int | None) -> None:
     """Raises: ConfigError: an exact derivative was asked of an executor that takes shots."""
     if shots is not None:

@@ -16,6 +16,7 @@ from qtrain.executors.base import (
     checked_cotangent,
     checked_key,
     checked_loss,
+    checked_precision,
     checked_shifts,
     checked_shots,
     generator,
@@ -26,7 +27,6 @@ from qtrain.executors.sampling import is_joint, parity_signs, sample_outcomes, s
 from qtrain.ledger import Ledger
 from qtrain.program import Program, lower
 from qtrain.simulators import statevector
-from qtrain.simulators.pullback import WeightPullback
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -44,18 +44,22 @@ class ExactSimulator:
 
     Args:
         shots: executions of each circuit; None for exact expectations.
-    Raises: ConfigError: shots that are no whole number of 1 or more.
+        precision: "double", or "single" for states of complex64: half the memory, expectations good to about 1e-6.
+            What is drawn with shots comes from double precision.
+    Raises: ConfigError: shots that are no whole number of 1 or more, or another precision.
     """
 
     reason = ""
     """Why `simulator_for` chose it."""
 
-    def __init__(self, shots: int | None = None) -> None:
+    def __init__(self, shots: int | None = None, *, precision: str = "double") -> None:
         self.shots = checked_shots(shots)
+        self.precision = checked_precision(precision)
         self.ledger = Ledger()
 
     def __repr__(self) -> str:
-        return f"ExactSimulator(shots={self.shots})"
+        precision = "" if self.precision == "double" else f", precision={self.precision!r}"
+        return f"ExactSimulator(shots={self.shots}{precision})"
 
     def prepare(
         self,
@@ -88,7 +92,7 @@ class ExactSimulator:
         refuse_shots(self.shots)
         checked = program.checked_angles(angles)
         weights = checked_cotangent(program, len(checked), cotangent)
-        return statevector.adjoint(program, checked, weights)
+        return statevector.adjoint(program, checked, weights, self.precision)
 
     def value_and_gradient(
         self, program: Program, features: Array, weights: Array, loss: Loss
@@ -106,13 +110,18 @@ class ExactSimulator:
             anything else.
         """
         refuse_shots(self.shots)
-        shared, varying = program.angle_map.apart(features, weights)
-        back = WeightPullback(program, shared, varying)
-        values = program.measurement.combine(back.strings)
+        values, pull = statevector.weight_pullback(program, features, weights, self.precision)
         self.ledger += bill(program, len(values), None)
         result, cotangent = checked_loss(program, values, loss)
-        slots = back.gradient(cotangent @ program.measurement.coefficients)
-        return result, slots @ program.A, values
+        return result, pull(cotangent), values
+
+    def jacobian(self, program: Program, angles: Array) -> Array:
+        """[batch, observable, slot]: derivative of every expectation by every angle; exact. Costs no circuits.
+
+        Raises: ConfigError: this simulator takes shots, which an exact derivative has none of.
+        """
+        refuse_shots(self.shots)
+        return statevector.jacobian(program, program.checked_angles(angles), self.precision)
 
     def probabilities(self, program: Program, angles: Array, basis: int = 0) -> Array:
         """[batch, 2^m]: exact, of the m bits of one measurement basis; its first qubit is the lowest bit."""
@@ -123,7 +132,9 @@ class ExactSimulator:
         cost = bill(program, len(angles), self.shots)
         measurement = program.measurement
         strings = np.empty((len(angles), len(measurement.strings)))
-        if self.shots is None or not all(is_joint(basis) for basis in measurement.bases):
+        if self.shots is None:
+            strings = statevector.string_expectations(program, angles, self.precision)
+        elif not all(is_joint(basis) for basis in measurement.bases):
             strings = statevector.string_expectations(program, angles)
         if self.shots is not None:
             for number, basis in enumerate(measurement.bases):

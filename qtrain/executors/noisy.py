@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qtrain.errors import ConfigError
 from qtrain.executors.base import (
     Array,
     Key,
+    Loss,
     Slots,
     bill,
     checked_cotangent,
     checked_device,
     checked_key,
+    checked_loss,
     checked_seed,
     checked_shifts,
     checked_shots,
@@ -24,9 +27,10 @@ from qtrain.executors.base import (
 )
 from qtrain.executors.sampling import is_joint, parity_signs, sample_outcomes, sample_strings
 from qtrain.ledger import Ledger
-from qtrain.noise import lower_for_device, with_noise
+from qtrain.noise import NoisyCircuit, lower_for_device, with_noise
 from qtrain.program import Program
 from qtrain.simulators import pauli
+from qtrain.simulators.batches import MEMORY_LIMIT
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from qcompile.device import Device
 
 _EXPECTATIONS, _SHIFTED = 0, 1  # draws of the two methods differ even at the same key
+_JACOBIAN_SIZE = 4**7  # observables times coefficients up to which every observable's own backward pass is cheaper
 
 
 class NoisySimulator:
@@ -51,6 +56,9 @@ class NoisySimulator:
         seed: of the compiler's choices and, with the key, of every draw.
         effort: of the compiler: "fast", "normal" or "best".
         readout_error: two-sided misreading of every measured qubit; False leaves gates and idling only.
+        precision: "double", or "single" for float32, good to about 1e-6.
+        memory_limit: bytes that states and observables may take at once, default 2 GiB; where they would take more,
+            passes are made again.
     Raises: ConfigError: a value out of its range.
     """
 
@@ -65,12 +73,21 @@ class NoisySimulator:
         effort: str = "normal",
         *,
         readout_error: bool = True,
+        precision: str = "double",
+        memory_limit: int = MEMORY_LIMIT,
     ) -> None:
         self.device = checked_device(device)
         self.shots = checked_shots(shots, device)
         self.seed = checked_seed(seed)
         self.effort = effort
         self.readout_error = readout_error
+        if precision not in ("double", "single"):
+            raise ConfigError(f"precision = {precision!r}. Expected 'double' or 'single'.")
+        if isinstance(memory_limit, bool) or not isinstance(memory_limit, int | np.integer) or memory_limit < 1:
+            raise ConfigError(f"memory_limit = {memory_limit!r}. Expected a whole number of bytes, 1 or more.")
+        self.precision = precision
+        self.memory_limit = int(memory_limit)
+        self._numbers: pauli.Numbers = {"precision": precision, "memory_limit": self.memory_limit}
         self.ledger = Ledger()
 
     def __repr__(self) -> str:
@@ -104,13 +121,21 @@ class NoisySimulator:
     def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:
         """[batch, observable]. Raises: ConfigError: angles, key or program of the wrong kind."""
         checked = self._checked(program, angles)
-        rng = generator(checked_key(key), self.seed, _EXPECTATIONS)
+        chosen = checked_key(key)
         cost = bill(program, len(checked), self.shots)
+        if self.shots is None:
+            self.ledger += cost
+            return self._exact(program, checked, np.empty(0, dtype=np.intp)).expectations
+        rng = generator(chosen, self.seed, _EXPECTATIONS)
         strings = np.empty((len(checked), len(program.measurement.strings)))
         for number, circuit in enumerate(program.noisy):
-            wanted = self._strings(program, number)
-            values = pauli.expectations(circuit, checked, pauli.read_strings(circuit, wanted))
-            strings[:, program.measurement.bases[number].terms] = self._sampled(program, number, values, rng)
+            readout = pauli.read_strings(circuit, self._strings(program, number))
+            values = pauli.expectations(circuit, checked, readout, **self._numbers)
+            if self._is_joint(program, number):
+                drawn = self._drawn(program, number, _probabilities(values), rng)
+            else:
+                drawn = sample_strings(values, self.shots, rng)
+            strings[:, program.measurement.bases[number].terms] = drawn
         self.ledger += cost
         return program.measurement.combine(strings)
 
@@ -121,17 +146,25 @@ class NoisySimulator:
         """
         checked = self._checked(program, angles)
         indices, moves = checked_shifts(program, slots, shifts)
-        rng = generator(checked_key(key), self.seed, _SHIFTED)
+        chosen = checked_key(key)
         cost = bill(program, len(checked) * len(indices) * len(moves), self.shots)
-        distinct, again = np.unique(indices, return_inverse=True)
+        distinct, inverse = np.unique(indices, return_inverse=True)
+        again = slice(None) if np.array_equal(distinct, indices) else inverse
+        if self.shots is None:
+            self.ledger += cost
+            exact: Array = self._exact(program, checked, distinct).at(moves)[:, again]
+            return exact
+        rng = generator(chosen, self.seed, _SHIFTED)
         strings = np.empty((len(checked), len(indices), len(moves), len(program.measurement.strings)))
         for number, circuit in enumerate(program.noisy):
-            wanted = self._strings(program, number)
-            result = pauli.shifts(circuit, checked, distinct, pauli.read_strings(circuit, wanted))
-            values = result.at(moves)
-            if len(distinct) != len(indices) or np.any(again[1:] < again[:-1]):
-                values = values[:, again]
-            strings[..., program.measurement.bases[number].terms] = self._sampled(program, number, values, rng)
+            readout = pauli.read_strings(circuit, self._strings(program, number))
+            result = pauli.shifts(circuit, checked, distinct, readout, **self._numbers)
+            if self._is_joint(program, number):
+                parts = _probabilities(result.expectations), *(_spread(part) for part in result[1:])
+                drawn = self._drawn(program, number, pauli.Shifts(*parts).at(moves)[:, again], rng)
+            else:
+                drawn = sample_strings(result.at(moves)[:, again], self.shots, rng)
+            strings[..., program.measurement.bases[number].terms] = drawn
         self.ledger += cost
         return program.measurement.combine(strings)
 
@@ -142,19 +175,51 @@ class NoisySimulator:
         """
         refuse_shots(self.shots)
         checked = self._checked(program, angles)
-        weights = checked_cotangent(program, len(checked), cotangent) @ program.measurement.coefficients
-        total = np.zeros(checked.shape)
-        for number, circuit in enumerate(program.noisy):
-            wanted = self._strings(program, number)
-            terms = program.measurement.bases[number].terms
-            total += pauli.adjoint(circuit, checked, pauli.read_strings(circuit, wanted), weights[:, terms])
-        return total
+        weights = checked_cotangent(program, len(checked), cotangent)
+        return self._weighted(program, checked, np.arange(program.num_slots), weights)
+
+    def jacobian(self, program: Program, angles: Array) -> Array:
+        """[batch, observable, slot]: exact derivatives of every observable by every angle. Costs no circuits.
+
+        Raises: ConfigError: this simulator takes shots, which an exact derivative has none of.
+        """
+        refuse_shots(self.shots)
+        every = np.arange(program.num_slots)
+        return self._exact(program, self._checked(program, angles), every).sine.transpose(0, 2, 1)
+
+    def value_and_gradient(
+        self, program: Program, features: Array, weights: Array, loss: Loss
+    ) -> tuple[float, Array, Array]:
+        """A loss, its derivative by every weight [weight], and the expectations [batch, observable]; exact.
+
+        The ledger counts the circuits of the expectations; the derivatives cost none.
+
+        Args:
+            features: [batch, feature] rad.
+            weights: [weight] rad.
+            loss: expectations [batch, observable] -> (loss, its derivative by them [batch, observable]).
+        Raises: ConfigError: this simulator takes shots, features or weights of the wrong kind, or a loss that returns
+            anything else.
+        """
+        refuse_shots(self.shots)
+        angles = self._checked(program, program.angles(features, weights))
+        cost = bill(program, len(angles), None)
+        slots = np.flatnonzero((program.A != 0).any(axis=1))
+        whole = program.num_observables * 4**program.num_qubits <= _JACOBIAN_SIZE
+        result = self._exact(program, angles, slots if whole else slots[:0])
+        number, cotangent = checked_loss(program, result.expectations, loss)
+        self.ledger += cost
+        if whole:
+            by_slot = np.einsum("bko,bo->k", result.sine, cotangent)
+        else:
+            by_slot = self._weighted(program, angles, slots, cotangent).sum(axis=0)
+        return number, by_slot @ program.A[slots], result.expectations
 
     def probabilities(self, program: Program, angles: Array, basis: int = 0) -> Array:
         """[batch, 2^m]: exact, of the m bits read in one measurement basis; its first qubit is the lowest bit."""
         circuit = program.noisy[basis]
-        observables = pauli.read_strings(circuit, subsets(circuit.measured))
-        return _probabilities(pauli.expectations(circuit, self._checked(program, angles), observables))
+        readout = pauli.read_strings(circuit, subsets(circuit.measured))
+        return _probabilities(pauli.expectations(circuit, self._checked(program, angles), readout, **self._numbers))
 
     def _checked(self, program: Program, angles: Array) -> Array:
         if program.device is None or program.device != self.device or len(program.noisy) != program.num_bases:
@@ -164,22 +229,43 @@ class NoisySimulator:
             )
         return program.checked_angles(angles)
 
+    def _exact(self, program: Program, angles: Array, slots: NDArray[np.intp]) -> pauli.Shifts:
+        """Every shift of every observable, without shots."""
+        total = pauli.Shifts(np.zeros((len(angles), program.num_observables)) + program.measurement.offset, *2 * [0.0])  # type: ignore[arg-type]
+        for readout, circuit in self._readouts(program):
+            parts = pauli.shifts(circuit, angles, slots, readout, **self._numbers)
+            total = pauli.Shifts(*(whole + part for whole, part in zip(total, parts)))
+        return total
+
+    def _weighted(self, program: Program, angles: Array, slots: NDArray[np.intp], weights: Array) -> Array:
+        """[batch, slot] derivatives of each row's weighted sum of the observables [batch, observable]."""
+        total = np.zeros((len(angles), len(slots)))
+        for readout, circuit in self._readouts(program):
+            total += pauli.adjoint(circuit, angles, slots, readout, weights, **self._numbers)
+        return total
+
+    def _readouts(self, program: Program) -> Iterator[tuple[pauli.Readout, NoisyCircuit]]:
+        """Each basis's part of the observables, and its circuit."""
+        for number, circuit in enumerate(program.noisy):
+            terms = program.measurement.bases[number].terms
+            digits, values = pauli.read_strings(circuit, self._strings(program, number))
+            yield pauli.Readout(digits, values @ program.measurement.coefficients[:, terms].T), circuit
+
+    def _is_joint(self, program: Program, number: int) -> bool:
+        return self.shots is not None and is_joint(program.measurement.bases[number])
+
     def _strings(self, program: Program, number: int) -> list[tuple[int, ...]]:
         """What to evaluate in one basis: every parity of its bits to draw them jointly, else the strings wanted."""
         basis = program.measurement.bases[number]
-        if self.shots is not None and is_joint(basis):
+        if self._is_joint(program, number):
             return subsets(basis.qubits)
         return [tuple(q for q, _ in program.measurement.strings[t]) for t in basis.terms]
 
-    def _sampled(self, program: Program, number: int, values: Array, rng: np.random.Generator) -> Array:
-        """[..., term of the basis] from exact values of `_strings`."""
-        if self.shots is None:
-            return values
-        basis = program.measurement.bases[number]
-        if not is_joint(basis):
-            return sample_strings(values, self.shots, rng)
-        frequencies = sample_outcomes(_probabilities(values), self.shots, rng)
-        return frequencies @ parity_signs(basis, program.measurement)
+    def _drawn(self, program: Program, number: int, probabilities: Array, rng: np.random.Generator) -> Array:
+        """[..., term of the basis] means of shots of its bits, drawn jointly."""
+        assert self.shots is not None
+        frequencies = sample_outcomes(probabilities, self.shots, rng)
+        return frequencies @ parity_signs(program.measurement.bases[number], program.measurement)
 
 
 def subsets(qubits: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -189,8 +275,13 @@ def subsets(qubits: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 def _probabilities(parities: Array) -> Array:
     """[..., outcome] from expectations of every parity [..., subset - 1]: an inverse Walsh transform."""
+    return _spread(parities) + 1.0 / (parities.shape[-1] + 1)
+
+
+def _spread(parities: Array) -> Array:
+    """What changes of the parities [..., subset - 1] do to the probabilities [..., outcome]."""
     count = parities.shape[-1] + 1
     outcomes = np.arange(count)
     signs = 1.0 - 2.0 * (np.bitwise_count(outcomes[1:, None] & outcomes[None, :]) & 1)
-    probabilities: Array = (parities @ signs + 1.0) / count
-    return probabilities
+    changes: Array = parities @ (signs / count)
+    return changes

@@ -11,10 +11,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from qtrain.executors.sampling_kernels import multinomials
 from qtrain.measurement import Basis, Measurement
 
 Array = NDArray[np.float64]
 JOINT_QUBITS = 5
+_MOST_BY_BITS = 8192  # shots up to which drawing bits is faster than numpy's multinomial
 
 
 def is_joint(basis: Basis) -> bool:
@@ -34,10 +36,16 @@ def parity_signs(basis: Basis, measurement: Measurement) -> Array:
 
 
 def sample_outcomes(probabilities: Array, shots: int, rng: np.random.Generator) -> Array:
-    """Relative frequencies [..., outcome] of `shots` draws from each row of probabilities."""
-    clipped = np.clip(probabilities, 0.0, None)
-    clipped /= clipped.sum(axis=-1, keepdims=True)
-    frequencies: Array = rng.multinomial(shots, clipped) / shots
+    """Relative frequencies [..., outcome] of `shots` draws from each row of probabilities, 2^bits outcomes."""
+    if shots > _MOST_BY_BITS:
+        clipped = np.clip(probabilities, 0.0, None)
+        clipped /= clipped.sum(axis=-1, keepdims=True)
+        return rng.multinomial(shots, clipped) / shots
+    frequencies = np.empty(probabilities.shape)
+    outcomes = probabilities.shape[-1]
+    rows = np.ascontiguousarray(probabilities, dtype=np.float64).reshape(-1, outcomes)
+    seed = rng.integers(2**64 - 1, dtype=np.uint64, endpoint=True)
+    multinomials(rows, shots, seed, frequencies.reshape(-1, outcomes))
     return frequencies
 
 

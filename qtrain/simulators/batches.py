@@ -17,7 +17,7 @@ MEMORY_LIMIT = 2 * 1024**3  # bytes that the states of one call may take
 THREADING_PAYS = 2e7  # operations of a call from which threads are faster
 
 
-_CACHE_BYTES = 512 * 1024  # a chunk's states should stay in the second-level cache
+CACHE_BYTES = 512 * 1024  # a chunk's states should stay in the second-level cache
 
 
 def row_width(num_qubits: int, batch: int, amplitude: int) -> int:
@@ -33,7 +33,7 @@ def row_width(num_qubits: int, batch: int, amplitude: int) -> int:
             f"a state vector of {num_qubits} qubits takes {row:.3g} bytes. "
             f"Expected at most {8 * MEMORY_LIMIT:.3g}; use fewer qubits."
         )
-    return max(1, min(batch, max(8, _CACHE_BYTES // row), MEMORY_LIMIT // row))
+    return max(1, min(batch, max(8, CACHE_BYTES // row), MEMORY_LIMIT // row))
 
 
 def _threads() -> int:

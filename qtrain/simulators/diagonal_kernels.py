@@ -24,7 +24,7 @@ from qtrain.simulators.lanes import (
     store,
 )
 
-_jit = numba.njit(cache=True, nogil=True, fastmath=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_jit = numba.njit(cache=True, nogil=True, fastmath=True)
 
 
 @_jit

@@ -11,15 +11,15 @@ import operator
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba import extending, types
+from numba.extending import models, overload, register_model
 
+intrinsic: Any = extending.intrinsic  # its type hides that the first argument is numba's own
 LANES = 8
 LANE_BITS = 3  # qubits that lie within a vector
 
 
-class Lanes(types.Type):  # type: ignore[misc]  # numba is untyped
+class Lanes(types.Type):
     """The numba type of eight floats of one kind."""
 
     def __init__(self, dtype: Any) -> None:
@@ -28,7 +28,7 @@ class Lanes(types.Type):  # type: ignore[misc]  # numba is untyped
 
 
 @register_model(Lanes)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Any) -> None:
         element = dmm.lookup(fe_type.dtype).get_value_type()
         super().__init__(dmm, fe_type, ir.VectorType(element, LANES))

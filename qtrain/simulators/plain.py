@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,21 @@ def pauli_coefficients(circuit: NoisyCircuit, angles: Array) -> Array:
             state = _applied(matrix, op.qubits, state)
         rows.append(state.reshape(-1))
     return np.array(rows).reshape(len(angles), -1)
+
+
+def string_values(circuit: NoisyCircuit, strings: Sequence[Sequence[int]]) -> Array:
+    """[4^n, string] observables: the product of Z over each string's measured qubits, as the noisy readout shows it."""
+    columns = []
+    for string in strings:
+        column = np.ones(1)
+        for qubit in reversed(range(circuit.num_qubits)):
+            factor = np.array([1.0, 0.0, 0.0, 0.0])
+            if qubit in string:
+                e0, e1 = circuit.confusion[circuit.measured.index(qubit)] @ [1.0, -1.0]
+                factor = np.array([(e0 + e1) / 2, 0.0, 0.0, (e0 - e1) / 2])
+            column = np.kron(column, factor)
+        columns.append(column)
+    return np.array(columns).T
 
 
 def _z_rotation(angle: float) -> Array:

@@ -15,7 +15,7 @@ from qtrain.simulators.lanes import load, splat, store, total
 
 FIXED, X, Y, Z = 0, 1, 2, 3
 
-_jit = numba.njit(cache=True, nogil=True, fastmath=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_jit = numba.njit(cache=True, nogil=True, fastmath=True)
 
 
 @_jit

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from qtrain.program import Program
 
 Array = NDArray[np.float64]
+KEPT_BYTES = MEMORY_LIMIT  # states of a batch that wait for their derivatives; beyond, they are made again
+DTYPES = {"double": np.float64, "single": np.float32}
 
 
 _PASSES_OVER_PRODUCTS = 16.0
@@ -77,30 +79,31 @@ class WeightPullback:
     Args:
         shared: [slot] rad, of the slots that no feature enters; anything elsewhere.
         varying: [feature slot, batch] rad, of those that one does.
-        dtype: float64 or float32: of states and of the results' precision.
+        precision: "double" or "single": of the states.
 
     Attributes:
         strings: [batch, string] expectations.
+        multiplies: whether a segment was turned into one unitary for the whole batch.
     """
 
-    def __init__(self, program: Program, shared: Array, varying: Array, dtype: Any = np.float64) -> None:
-        dtype = np.dtype(dtype)
+    def __init__(self, program: Program, shared: Array, varying: Array, precision: str = "double") -> None:
+        dtype = np.dtype(DTYPES[precision])
         self._prepared = _preparation(program, dtype)
         self._batch, dimension = varying.shape[1], 2**program.num_qubits
-        self._segments, self._multiplies = self._prepared.chosen(self._batch)
+        self._segments, self.multiplies = self._prepared.chosen(self._batch)
         half = np.concatenate([shared, varying.reshape(-1)]) * 0.5
         self._trigonometry = [
             (values[: len(shared)], values[len(shared) :].reshape(varying.shape))
             for values in (np.cos(half).astype(dtype, copy=False), np.sin(half).astype(dtype, copy=False))
         ]
-        self._unitaries = np.empty((len(self._segments) if self._multiplies else 0, 2, dimension, dimension), dtype)
+        self._unitaries = np.empty((len(self._segments) if self.multiplies else 0, 2, dimension, dimension), dtype)
         self._whole = self._turns(slice(0, self._batch))
-        if self._multiplies:
+        if self.multiplies:
             kernels.shared_unitaries(self._prepared.stages.code, self._whole, self._segments, self._unitaries)
         self._effort = self._prepared.cost * self._batch * dimension
         self._width = row_width(program.num_qubits, self._batch, 3 * dtype.itemsize * 2)
         kept = 2 * dtype.itemsize * dimension * self._batch
-        self._states: dict[int, NDArray[Any]] | None = {} if kept <= MEMORY_LIMIT else None
+        self._states: dict[int, NDArray[Any]] | None = {} if kept <= KEPT_BYTES else None
         self.strings: Array = np.empty((self._batch, len(self._prepared.masks)))
         for_each_chunk(self._forward, self._batch, self._width, self._effort)
 
@@ -120,7 +123,7 @@ class WeightPullback:
         for start in sorted(parts):
             overlaps += parts[start][0]
             total += parts[start][1]
-        if self._multiplies:
+        if self.multiplies:
             made = self._prepared.stages
             kernels.shared_gradient(
                 made.code, self._whole, self._segments, made.needed, self._unitaries.copy(), overlaps, total

@@ -67,7 +67,10 @@ def shared_unitaries(code: Any, turns: Any, segments: Any, out: Any) -> None:
 def forward(
     state: Any, columns: int, code: Any, turns: Any, qubits: int, segments: Any, unitaries: Any, strings: Any, out: Any
 ) -> None:
-    """state [2, dimension * columns] and out [string, column] of a batch; segments [segment, 3]: first, end, multiply."""
+    """state [2, dimension * columns] and out [string, column] of a batch.
+
+    segments: [segment, 3] first operation, end, whether to multiply by its unitary.
+    """
     re, im = state[0], state[1]
     product_state(re, im, columns, code, turns, qubits)
     for s in range(len(segments)):

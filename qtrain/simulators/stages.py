@@ -122,10 +122,8 @@ class _Encoder:
             self._emit(_Run((q,), elements))
         segments = []
         for shared, items in _alternating(rest, self._is_shared):
-            if shared:
-                items = self._merged(items)
             first = len(self.ops)
-            cost = sum(self._emit(item) for item in items)
+            cost = sum(self._emit(item) for item in (self._merged(items) if shared else items))
             segments.append(Segment(first, len(self.ops), shared, cost))
         return Stages(
             self._code(),

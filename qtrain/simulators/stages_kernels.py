@@ -37,6 +37,7 @@ from qtrain.simulators.rows_kernels import (
 
 RUN, DIAGONAL, PERMUTATION, ROTATION, DENSE = 0, 1, 2, 3, 4
 FIXED, X, Y, Z = 0, 1, 2, 3  # elements of a run
+_SHORT = 8  # entries from which slices are worth their overhead
 
 _jit = numba.njit(cache=True, nogil=True, fastmath=True)
 
@@ -132,6 +133,17 @@ def _run_gradient(op: Any, elements: Any, blochs: Any, turns: Any, g: Any, gradi
 @_jit
 def _apply_run(re: Any, im: Any, run: int, ur: Any, ui: Any) -> None:
     """A 2 x 2 matrix, entries 00, 01, 10, 11, on the qubit whose two halves are `run` entries apart."""
+    if run < _SHORT:
+        r0, r1, r2, r3 = ur[0], ur[1], ur[2], ur[3]
+        i0, i1, i2, i3 = ui[0], ui[1], ui[2], ui[3]
+        for base in range(0, re.size, 2 * run):
+            for k in range(base, base + run):
+                p, q, r, s = re[k], im[k], re[k + run], im[k + run]
+                re[k] = r0 * p - i0 * q + r1 * r - i1 * s
+                im[k] = r0 * q + i0 * p + r1 * s + i1 * r
+                re[k + run] = r2 * p - i2 * q + r3 * r - i3 * s
+                im[k + run] = r2 * q + i2 * p + r3 * s + i3 * r
+        return
     for base in range(0, re.size, 2 * run):  # slices: the compiler would test all blocks for overlap at once, in vain
         middle, end = base + run, base + 2 * run
         mix_rows(re[base:middle], im[base:middle], re[middle:end], im[middle:end], ur, ui)

@@ -12,7 +12,6 @@ from typing import Any
 import numba
 
 from qtrain.simulators.diagonal_kernels import odd, scaled, squared_norms, transform
-from qtrain.simulators.string_kernels import add_string, overlap
 from qtrain.simulators.sweep_steps import (
     DENSE,
     DIAGONAL,
@@ -33,6 +32,7 @@ from qtrain.simulators.sweep_steps import (
     turns_step,
     turns_step_back,
 )
+from qtrain.simulators.sweep_strings import add_string, overlap
 
 SPARE = 2  # plane of psi; lambda's planes are three further
 LAMBDA = 3

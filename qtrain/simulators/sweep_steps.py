@@ -20,12 +20,12 @@ import numba
 import numpy as np
 
 from qtrain.simulators.diagonal_kernels import apply_phases, imaginary_overlap, odd, permute, phase_table, transform
-from qtrain.simulators.string_kernels import overlap, rotate, two_qubit
+from qtrain.simulators.sweep_strings import overlap, rotate, two_qubit
 from qtrain.simulators.turn_kernels import turn, turn_back
 
 DIAGONAL, PERMUTE, TURNS, FAR_TURNS, STRING, OVERLAP, DENSE = range(7)
 
-_jit = numba.njit(cache=True, nogil=True, fastmath=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_jit = numba.njit(cache=True, nogil=True, fastmath=True)
 
 
 @_jit

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qtrain.simulators.blocks import BlockCircuit
 from qtrain.simulators.torch_axes import BATCH, BRANCH, Named
+from qtrain.simulators.torch_blocks import BlockCircuit
 from qtrain.simulators.torch_products import Group, Turns, grouped, quarter_turned, surroundings, tree
 
 Tensor = torch.Tensor
@@ -31,6 +31,8 @@ class Layout(NamedTuple):
     starts: tuple[Group, ...]
     body: tuple[Group, ...]
     per_row: tuple[bool, ...]
+    row_bytes: int
+    """Of the matrices that each row has of its own: elements, products and what is beside them."""
 
 
 class TorchCircuit:
@@ -51,12 +53,6 @@ class TorchCircuit:
         """Of one row's state."""
         return int(self.circuit.base**self.circuit.num_qubits * self.dtype.itemsize)
 
-    @property
-    def block_bytes(self) -> int:
-        """Of one row's matrices, the elements that they are made of and what is beside these, if all blocks differ."""
-        blocks = (*self.circuit.starts, *self.circuit.body)
-        return int(sum(8 * block.fixed.size for block in blocks) * self.dtype.itemsize)
-
     def layout(self, angles: NDArray[np.float64]) -> Layout:
         """The layout for angles [batch, slot], made once for each pattern of blocks that differ from row to row."""
         uniform = np.all(angles == angles[:1], axis=0)
@@ -65,7 +61,8 @@ class TorchCircuit:
         if known is None:
             starts = grouped(self.circuit.starts, [True] * len(self.circuit.starts), self.device, self.dtype)
             body = grouped(self.circuit.body, per_row, self.device, self.dtype)
-            known = self._layouts[per_row] = Layout(starts, body, per_row)
+            elements = sum(group.fixed.numel() for group in (*starts, *body) if group.per_row)
+            known = self._layouts[per_row] = Layout(starts, body, per_row, 8 * elements * self.dtype.itemsize)
         return known
 
 

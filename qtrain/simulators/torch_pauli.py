@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from qtrain.noise import NoisyCircuit
-from qtrain.simulators.blocks import pauli_blocks
 from qtrain.simulators.pauli import Shifts
 from qtrain.simulators.torch_axes import BATCH, BRANCH, Named
+from qtrain.simulators.torch_blocks import pauli_blocks
 from qtrain.simulators.torch_passes import BoundCircuit, TorchCircuit
 from qtrain.simulators.torch_products import quarter_turned, turning
 from qtrain.simulators.torch_simulation import Array, Place, Simulation, Strings
@@ -41,12 +41,10 @@ class TorchDensityMatrix(Simulation):
         """As they were held, or computed again."""
         return bound.states_before()
 
-    def row_bytes(self, branches: int) -> int:
-        """States that are held, what a map takes, and the observables going backward."""
-        states = 4 + 4 * branches
-        if branches:
-            states += min(len(self.circuit.circuit.body), self.held())
-        return states * self.circuit.state_bytes + self.circuit.block_bytes
+    def states(self, branches: int) -> int:
+        """Those held, what a map takes, and the observables going backward."""
+        held = min(len(self.circuit.circuit.body), self.held()) if branches else 0
+        return held + 4 + 4 * branches
 
     def shifts(self, angles: Array, slots: NDArray[np.intp], strings: Strings) -> Shifts:
         """Every shifted expectation of the wanted slots from one forward pass and one backward pass a string."""
@@ -58,7 +56,7 @@ class TorchDensityMatrix(Simulation):
         )
         for part in self.parts(count):
             weights = np.eye(count)[part]
-            for rows in self.chunks(batch, self.row_bytes(len(weights))):
+            for rows in self.chunks(angles, len(weights)):
                 cosine, sine = self._backward(angles[rows], strings, weights, (turning, quarter_turned))
                 result.cosine[rows, :, part] = cosine[:, :, slots].transpose(0, 2, 1)
                 result.sine[rows, :, part] = sine[:, :, slots].transpose(0, 2, 1)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from qtrain.simulators.blocks import Block
+from qtrain.simulators.torch_blocks import Block
 
 Tensor = torch.Tensor
 

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from qtrain.errors import ModelError
-from qtrain.simulators.blocks import BlockCircuit
 from qtrain.simulators.torch_axes import Named
+from qtrain.simulators.torch_blocks import BlockCircuit
 from qtrain.simulators.torch_graphs import GRAPH_BYTES, Runner
 from qtrain.simulators.torch_passes import BoundCircuit, Part, TorchCircuit
 from qtrain.simulators.torch_products import quarter_turned
@@ -84,26 +84,34 @@ class Simulation:
         """How many states of each row a forward pass keeps for the backward pass."""
         raise NotImplementedError
 
-    def row_bytes(self, branches: int) -> int:
-        """What a row takes in a forward and a backward pass of so many branches; 0 of them: forward only."""
+    def states(self, branches: int) -> int:
+        """How many states a row takes in a forward and a backward pass of so many branches; 0 of them: forward only."""
         raise NotImplementedError
 
-    def chunks(self, batch: int, row_bytes: int) -> Iterator[slice]:
-        """Slices of the batch that fit the memory."""
-        size = max(1, self.place.memory // row_bytes)
-        return (slice(start, min(start + size, batch)) for start in range(0, batch, size))
+    def chunks(self, angles: Array, branches: int) -> Iterator[slice]:
+        """Slices of the rows that fit the memory."""
+        row = self.states(branches) * self.circuit.state_bytes + self.circuit.layout(angles).row_bytes
+        size = max(1, self.place.memory // row)
+        return (slice(start, min(start + size, len(angles))) for start in range(0, len(angles), size))
+
+    def parts(self, branches: int) -> Iterator[slice]:
+        """Slices of the branches such that one row of each fits the memory."""
+        size = max(1, branches)
+        while size > 1 and self.states(size) * self.circuit.state_bytes > self.place.memory:
+            size //= 2
+        return (slice(start, min(start + size, branches)) for start in range(0, branches, size))
 
     def expectations(self, angles: Array, strings: Strings) -> Array:
         """[batch, string]."""
         out = np.empty((len(angles), len(strings)))
-        for rows in self.chunks(len(angles), self.row_bytes(0)):
+        for rows in self.chunks(angles, 0):
             out[rows] = as_array(self._forward(angles[rows], strings, hold=False)[0])
         return out
 
     def gradient(self, angles: Array, strings: Strings, weights: Array) -> Array:
         """[batch, slot]: derivative of sum(weights * values), weights [batch, string]."""
         out = np.zeros(angles.shape)
-        for rows in self.chunks(len(angles), self.row_bytes(1)):
+        for rows in self.chunks(angles, 1):
             out[rows] = self._backward(angles[rows], strings, weights[rows, None, :])[0, :, 0]
         return out
 
@@ -111,7 +119,7 @@ class Simulation:
         """[batch, m, slot]: derivatives of the sums of the strings with weights [m, string]."""
         out = np.zeros((len(angles), len(weights), angles.shape[1]))
         for part in self.parts(len(weights)):
-            for rows in self.chunks(len(angles), self.row_bytes(part.stop - part.start)):
+            for rows in self.chunks(angles, part.stop - part.start):
                 out[rows, part] = self._backward(angles[rows], strings, weights[part])[0]
         return out
 
@@ -120,18 +128,11 @@ class Simulation:
 
         Whoever calls that function does so once, before anything else is asked of this simulation.
         """
-        chunks = list(self.chunks(len(angles), self.row_bytes(1)))
+        chunks = list(self.chunks(angles, 1))
         if len(chunks) != 1:
             return self.expectations(angles, strings), lambda weights: self.gradient(angles, strings, weights).sum(0)
         values, bound, final = self._forward(angles, strings, hold=True)
         return as_array(values), lambda weights: self._summed(bound, final, strings, weights)
-
-    def parts(self, branches: int) -> Iterator[slice]:
-        """Slices of the branches such that one row of each fits the memory."""
-        size = max(1, branches)
-        while size > 1 and self.row_bytes(size) > self.place.memory:
-            size //= 2
-        return (slice(start, min(start + size, branches)) for start in range(0, branches, size))
 
     def _forward(self, angles: Array, strings: Strings, *, hold: bool) -> tuple[Tensor, BoundCircuit, Named]:
         layout, readout = self.circuit.layout(angles), self.readout(strings)

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from qtrain.program import Program
-from qtrain.simulators.blocks import state_vector_blocks
 from qtrain.simulators.pauli import Shifts
 from qtrain.simulators.torch_axes import BATCH, BRANCH, Named
+from qtrain.simulators.torch_blocks import state_vector_blocks
 from qtrain.simulators.torch_passes import BoundCircuit
 from qtrain.simulators.torch_simulation import Array, Place, Simulation, Strings, as_array
 from qtrain.simulators.torch_strings import PauliStrings
@@ -39,9 +39,9 @@ class TorchStateVector(Simulation):
         """Each block undone."""
         return bound.states_undone(final, batch_first=not summed)
 
-    def row_bytes(self, branches: int) -> int:
+    def states(self, branches: int) -> int:
         """A state, its rearranged copy and their product; in a backward pass the same of every branch."""
-        return (4 + 6 * branches) * self.circuit.state_bytes + self.circuit.block_bytes
+        return 4 + 6 * branches
 
     def shifts(self, angles: Array, slots: NDArray[np.intp], strings: Strings) -> Shifts:
         """Every shifted expectation of the wanted slots, each at most once, from tangents."""
@@ -58,7 +58,7 @@ class TorchStateVector(Simulation):
             wanted: dict[int, list[int]] = {}
             for number, element in places[part]:
                 wanted.setdefault(number, []).append(element)
-            for rows in self.chunks(batch, self.row_bytes(part.stop - part.start)):
+            for rows in self.chunks(angles, part.stop - part.start):
                 found, squares, crossed = self._tangents(angles[rows], wanted, strings)
                 columns = [position[slot] for slot in found]
                 result.cosine[rows, columns] = (result.expectations[rows, None] - squares.transpose(1, 0, 2)) / 2

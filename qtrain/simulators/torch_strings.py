@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from qtrain.simulators.statevector import string_masks
+from qtrain.simulators.strings import string_masks
 
 Tensor = torch.Tensor
 _TABLE_BYTES = 256 * 1024**2  # of sign tables that are kept, and of one that is made anew each time

@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 HOW_TO_INSTALL = "`make peers` installs them into .venv-peers, or name another interpreter with --peers-python"
 
+PATIENCE = 900.0
+"""Wall seconds that an answer of ours may take: it may compile kernels, on a machine that others use, too."""
+
 _THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA", "RAYON", "QULACS")
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in _THREADS} | {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
@@ -111,7 +114,8 @@ def compared(
     """What each tool takes for one problem, by its name; {"error": words} of one that fails.
 
     The first tool is ours. Every other one is measured in rounds that alternate with ours, so that both meet the same
-    disturbances of a shared machine; a tool is stopped where one answer takes more than `limit` wall seconds.
+    disturbances of a shared machine. A peer is stopped where one answer takes more than `limit` wall seconds; ours
+    failing fails the whole. Raises: WorkerError.
 
     Returns: first (CPU s of the first call, everything built and compiled), least, median (CPU s), peak_mb, values.
     """
@@ -119,7 +123,7 @@ def compared(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "problem.json"
         path.write_text(json.dumps(problem), encoding="utf-8")
-        ours, reference = _started(tools[0], path, limit)
+        ours, reference = _started(tools[0], path, PATIENCE)
         found[tools[0][0].name] = reference
         for tool in tools[1:]:
             began = time.monotonic()
@@ -127,7 +131,7 @@ def compared(
             try:
                 worker, result = _started(tool, path, limit)
                 for _ in range(rounds):
-                    _add(reference, ours.ask({"do": "round", "seconds": seconds}, limit))
+                    _add(reference, ours.ask({"do": "round", "seconds": seconds}, PATIENCE))
                     _add(result, worker.ask({"do": "round", "seconds": seconds}, limit))
             except WorkerError as error:
                 result = {"error": str(error)}
@@ -136,7 +140,7 @@ def compared(
             found[tool[0].name] = result
             print(f"  {problem['name']}: {tool[0].name} ({time.monotonic() - began:.0f} s)", file=sys.stderr)
         if "least" not in reference:
-            _add(reference, ours.ask({"do": "round", "seconds": seconds}, limit))
+            _add(reference, ours.ask({"do": "round", "seconds": seconds}, PATIENCE))
         ours.close()
     return found
 
@@ -160,14 +164,14 @@ def _add(total: dict[str, Any], one: dict[str, Any]) -> None:
     total["peak_mb"] = max(total["peak_mb"], one["peak_mb"])
 
 
-def first_call(tool: Tool, problem: dict[str, Any], *, cold: bool, limit: float) -> dict[str, Any]:
+def first_call(tool: Tool, problem: dict[str, Any], *, cold: bool) -> dict[str, Any]:
     """A first call of ours in a fresh process, with the kernels on disk or without any: first, first_wall, peak_mb."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "problem.json"
         path.write_text(json.dumps(problem), encoding="utf-8")
         worker = Worker(tool, path, sys.executable, {"NUMBA_CACHE_DIR": folder} if cold else None)
         try:
-            worker.answer(limit)
-            return worker.ask({"do": "first"}, limit)
+            worker.answer(PATIENCE)
+            return worker.ask({"do": "first"}, PATIENCE)
         finally:
             worker.close()

@@ -7,9 +7,11 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_aer import AerSimulator
 
+import qtrain
 from qcompile.calibration import load_device
 from qtrain import gradients
 from qtrain.executors.base import BACKWARD
@@ -73,8 +75,14 @@ def test_a_state_vector_is_qiskits(built, batch):
     )
 
 
-@pytest.mark.parametrize("chip", ["ibm_manila", "ibm_jakarta", "iqm_adonis"])
-@pytest.mark.parametrize("name", CIRCUITS)
+@pytest.mark.parametrize(
+    ("name", "chip"),
+    [
+        ("qoc", "ibm_manila"),
+        ("sel", "ibm_manila"),
+        *(("everything", c) for c in ("ibm_manila", "ibm_torino", "iqm_adonis")),
+    ],
+)
 def test_a_density_matrix_is_aers(name, chip):
     circuit, features, weights = CIRCUITS[name]()
     executor = NoisySimulator(load_device(chip), shots=None, effort="fast", readout_error=False)
@@ -136,7 +144,7 @@ def test_methods_that_draw_nothing_equal_central_differences(name, circuit, kind
 @every_circuit
 @pytest.mark.parametrize("inner", ["spsa(c=0.02)", "average(spsa(c=0.02), 4)"])
 def test_methods_that_draw_equal_central_differences_in_the_mean(inner, circuit, kind):
-    keys = [(seed, 0, BACKWARD) for seed in range(150)]
+    keys = [(seed, 0, BACKWARD) for seed in range(80)]
     program, _, found, expected = estimates(gradients.from_name(inner), circuit, kind, keys)
     weights = np.array([to_weights(program, values) for values in found])
     error = weights.std(axis=0, ddof=1) / np.sqrt(len(keys))
@@ -168,6 +176,58 @@ def test_rotosolve_moves_each_weight_to_its_lowest_point(circuit, kind):
         found = executor.expectations(program, (angles + scan).reshape(-1, program.num_slots), key=KEY)
         losses = (found.reshape(len(scan), *cotangent.shape) * cotangent).sum(axis=(1, 2))
         assert losses[-1] <= losses[:-1].min() + 1e-9
+
+
+@both_kinds
+@every_circuit
+def test_the_one_call_path_equals_central_differences(circuit, kind):
+    """value_and_gradient and jacobian, where an executor has them."""
+    executor, program, angles, cotangent, expected = prepared(circuit, kind)
+    _, features, weights = CIRCUITS[circuit]()
+    x, w = values_of(circuit, features, weights, 3, 2)
+
+    def loss(values):
+        return float((values * cotangent).sum()), cotangent
+
+    plain = executor.expectations(program, angles, key=KEY)
+    if hasattr(executor, "value_and_gradient"):
+        value, gradient, values = executor.value_and_gradient(program, x, w, loss)
+        np.testing.assert_allclose(values, plain, atol=1e-12)
+        assert value == pytest.approx((plain * cotangent).sum())
+        np.testing.assert_allclose(gradient, to_weights(program, expected), atol=1e-8)
+    if hasattr(executor, "jacobian"):
+        jacobian = executor.jacobian(program, angles)
+        np.testing.assert_allclose(np.einsum("bok,bo->bk", jacobian, cotangent), expected, atol=1e-8)
+
+
+@both_kinds
+@every_circuit
+@pytest.mark.parametrize("name", ["parameter_shift", "adjoint"])
+def test_a_layer_equals_central_differences_in_weights_and_features(name, circuit, kind):
+    """Through torch's chain rule: shared weights, slopes, products of features, data uploaded again."""
+    built, features, weights = CIRCUITS[circuit]()
+    executor = prepared(circuit, kind)[0]
+    model = qtrain.QuantumModel(built, features=features, weights=weights, observables=observables(built.num_qubits))
+    layer = qtrain.QuantumLayer(model, executor, METHODS[name])
+    x = torch.tensor(values_of(built, features, weights, 5, 2)[0], requires_grad=True)
+    scale = torch.tensor(np.random.default_rng(6).normal(size=(2, 3)))
+    (layer(x) * scale).sum().backward()
+
+    def differences(tensor):
+        found = np.empty(tensor.numel())
+        flat = tensor.detach().view(-1)
+        with torch.no_grad():
+            for i in range(len(flat)):
+                ends = []
+                for sign in (1, -1):
+                    flat[i] += sign * STEP
+                    ends.append(float((layer(x) * scale).sum()))
+                    flat[i] -= sign * STEP
+                found[i] = (ends[0] - ends[1]) / (2 * STEP)
+        return found.reshape(tensor.shape)
+
+    np.testing.assert_allclose(layer.weights.grad, differences(layer.weights), atol=2e-8)
+    np.testing.assert_allclose(x.grad, differences(x), atol=2e-8)
 
 
 def test_every_method_is_held_to_the_differences():

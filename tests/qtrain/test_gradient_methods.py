@@ -89,7 +89,7 @@ def test_with_shots_the_mean_is_the_derivative(method, kind):
     program = executor.prepare(circuit, checked, features=features, weights=weights)
     angles, cotangent = point(program, batch=2)
     exact = to_weights(program, method.estimate(without, program, angles, cotangent, {}, key=KEY)[0].values)
-    found = weight_gradients(method, executor, program, angles, cotangent, 300)
+    found = weight_gradients(method, executor, program, angles, cotangent, 150)
     error = found.std(axis=0, ddof=1) / np.sqrt(len(found))
     assert np.all(error > 0)
     assert np.all(np.abs(found.mean(axis=0) - exact) < 4.5 * error)

@@ -14,6 +14,7 @@ from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import ReadoutError
+from scipy import stats
 
 from qcompile.calibration import load_device
 from qcompile.compiled import compact
@@ -21,6 +22,7 @@ from qcompile.schedule import pad
 from qtrain.executors.noisy import NoisySimulator
 from qtrain.noise import measured_circuit
 from tests.aer_reference import in_one_piece, noise_model
+from tests.gradient_circuits import everything
 
 CHIPS = ("ibm_manila", "ibm_jakarta", "ibm_guadalupe", "ibm_torino", "iqm_adonis", "google_rainbow")
 KEY = (0, 0, 0)
@@ -144,6 +146,54 @@ def test_two_sided_readout_error_equals_that_of_aer(chip):
             expected = np.moveaxis(np.tensordot(error.probabilities.T, expected, axes=(1, axis)), 0, axis)
         found = executor.probabilities(program, angles, number)[0]
         assert np.abs(found - expected.reshape(-1)).max() < 1e-12
+
+
+@pytest.mark.parametrize("chip", ["ibm_guadalupe", "iqm_adonis"])
+def test_a_circuit_that_holds_everything_equals_aer(chip):
+    circuit, features, weights = everything(4)
+    executor = NoisySimulator(load_device(chip), shots=None, readout_error=False)
+    program = executor.prepare(circuit, [SparsePauliOp("ZZZZ")], features=features, weights=weights)
+    rng = np.random.default_rng(0)
+    x, w = rng.uniform(-3, 3, len(features)), rng.uniform(-3, 3, len(weights))
+    values = {p.name: float(v) for p, v in zip([*features, *weights], [*x, *w])}
+    found = executor.probabilities(program, program.angles(x[None], w))[0]
+    assert np.abs(found - aer_probabilities(program, values, 0)).max() < 1e-12
+
+
+def test_sampled_counts_are_of_the_law_that_those_of_aer_are_of():
+    shots, rows = 4096, 16
+    circuit, features, weights = everything(3)
+    executor = NoisySimulator(load_device("ibm_manila"), shots=shots)
+    subsets = [[q for q in range(3) if s >> q & 1] for s in range(1, 8)]
+    observables = [SparsePauliOp.from_sparse_list([("Z" * len(s), s, 1.0)], 3) for s in subsets]
+    program = executor.prepare(circuit, observables, features=features, weights=weights)
+    rng = np.random.default_rng(1)
+    x, w = rng.uniform(-3, 3, len(features)), rng.uniform(-3, 3, len(weights))
+    angles = np.repeat(program.angles(x[None], w), rows, axis=0)
+    # every parity together is the counts again; the program's qubits may be in another order than the circuit's
+    basis = program.measurement.bases[0]
+    masks = [sum(1 << basis.qubits.index(q) for q, _ in program.measurement.strings[t]) for t in basis.terms]
+    parities = np.ones((rows, 8))
+    drawn = executor.expectations(program, angles, key=KEY)
+    parities[:, masks] = np.linalg.solve(program.measurement.coefficients, drawn.T).T
+    signs = 1.0 - 2.0 * (np.bitwise_count(np.arange(8)[:, None] & np.arange(8)) % 2)
+    ours = (parities @ signs / 8 * shots).sum(axis=0)
+    padded = pad(measured_circuit(program.compiled, basis), program.device)
+    measured = compact(padded, program.compiled.active_qubits)
+    values = {p.name: float(v) for p, v in zip([*features, *weights], [*x, *w])}
+    noise = aer_noise(program)
+    for i, p in enumerate(program.compiled.active_qubits):
+        up, down = program.device.qubits[p].readout.p1_given_0, program.device.qubits[p].readout.p0_given_1
+        noise.add_readout_error(ReadoutError([[1 - up, up], [down, 1 - down]]), [i])
+    simulator = AerSimulator(method="density_matrix", noise_model=noise, seed_simulator=1)
+    bound = measured.assign_parameters({p: values[p.name] for p in measured.parameters})
+    counted = simulator.run(bound, shots=shots * rows).result().get_counts()
+    aer = np.array([counted.get(f"{outcome:03b}", 0) for outcome in range(8)])
+    assert ours.round().sum() == aer.sum() == shots * rows
+    assert stats.chi2_contingency(np.array([ours.round(), aer])).pvalue > 1e-3
+    exact = executor.probabilities(program, angles[:1])[0]
+    for counts in (ours, aer):
+        assert stats.chisquare(counts, exact * shots * rows).pvalue > 1e-3
 
 
 def test_expectations_are_those_of_the_probabilities_read():

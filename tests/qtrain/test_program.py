@@ -7,8 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Gate, Parameter, ParameterVector
-from qiskit.circuit.library import RYGate, UnitaryGate, get_standard_gate_name_mapping, zz_feature_map
-from qiskit.quantum_info import SparsePauliOp, Statevector
+from qiskit.circuit.library import (
+    HamiltonianGate,
+    LinearFunction,
+    PermutationGate,
+    RYGate,
+    UnitaryGate,
+    get_standard_gate_name_mapping,
+    zz_feature_map,
+)
+from qiskit.quantum_info import SparsePauliOp, Statevector, random_clifford
 
 from qtrain.errors import ConfigError, ModelError
 from qtrain.executors.exact import ExactSimulator
@@ -90,6 +98,27 @@ def test_composite_controlled_annotated_and_matrix_gates_lower():
     state = Statevector(circuit.decompose(reps=0).assign_parameters({t: 0.7}))
     found = program.measurement.combine(statevector.string_expectations(program, values))[0]
     assert np.abs(found - [state.expectation_value(o).real for o in observables]).max() < 1e-12
+
+
+def test_operations_without_a_definition_are_synthesized():
+    rng = np.random.default_rng(0)
+    circuit = QuantumCircuit(3)
+    for q in range(3):
+        circuit.u(*rng.uniform(0.3, 2.5, 3), q)
+    circuit.append(PermutationGate([2, 0, 1]), range(3))
+    circuit.append(random_clifford(2, seed=1), [0, 2])
+    circuit.append(LinearFunction([[1, 1], [0, 1]]), [1, 2])
+    program = lower(circuit, [SparsePauliOp("XYZ"), SparsePauliOp("ZIY")])
+    found = program.measurement.combine(statevector.string_expectations(program, np.zeros((1, 0))))[0]
+    expected = [Statevector(circuit).expectation_value(o).real for o in program.observables]
+    assert np.abs(found - expected).max() < 1e-12
+
+
+def test_a_matrix_gate_with_a_symbol_names_its_place_and_the_way_out():
+    circuit = QuantumCircuit(1)
+    circuit.append(HamiltonianGate(np.array([[1, 0.2], [0.2, 0]]), Parameter("t")), [0])
+    with pytest.raises(ModelError, match=r"gate 0 \(hamiltonian.*PauliEvolutionGate"):
+        lower(circuit, [SparsePauliOp("Z")])
 
 
 def test_affine_weights_shared_weights_and_constants():

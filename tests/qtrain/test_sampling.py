@@ -132,6 +132,38 @@ def test_frequencies_are_whole_shots_and_sum_to_one(seed, rows, bits, shots):
     assert np.abs(frequencies * shots - np.round(frequencies * shots)).max() < 1e-8
 
 
+def test_counts_of_few_shots_follow_the_multinomial_law():
+    shots, probabilities = 3, np.array([0.1, 0.55, 0.3, 0.05])
+    rng = np.random.default_rng(3)
+    counts = np.round(sample_outcomes(np.tile(probabilities, (40_000, 1)), shots, rng) * shots).astype(int)
+    possible = [c for c in np.ndindex(4, 4, 4, 4) if sum(c) == shots]
+    observed = np.array([np.count_nonzero((counts == c).all(axis=1)) for c in possible], dtype=float)
+    assert pearson(observed, stats.multinomial.pmf(possible, shots, probabilities)) > 1e-3
+
+
+@pytest.mark.parametrize("shots", [1, 7, 40, 1000, 8192])
+@pytest.mark.parametrize("probability", [1e-3, 0.37, 0.5, 0.99])
+def test_counts_of_one_outcome_follow_the_binomial_law(shots, probability):
+    rng = np.random.default_rng([shots, int(1000 * probability)])
+    rows = np.tile([1 - probability, probability], (20_000, 1))
+    counts = np.round(sample_outcomes(rows, shots, rng)[:, 1] * shots).astype(int)
+    observed = np.bincount(counts, minlength=shots + 1).astype(float)
+    assert pearson(observed, stats.binom.pmf(np.arange(shots + 1), shots, probability)) > 1e-3
+
+
+def test_rows_of_one_call_are_independent():
+    rng = np.random.default_rng(5)
+    counts = sample_outcomes(np.full((100_000, 2), 0.5), 1, rng)[:, 0]
+    table = np.histogram2d(counts[:-1], counts[1:], bins=2)[0]
+    assert stats.chi2_contingency(table).pvalue > 1e-3
+
+
+def test_many_shots_are_drawn_by_numpy_of_the_same_law():
+    probabilities = np.array([0.2, 0.3, 0.4, 0.1])
+    frequencies = sample_outcomes(np.tile(probabilities, (50, 1)), 20_000, np.random.default_rng(0))
+    assert pearson(np.round(frequencies * 20_000).sum(axis=0), probabilities) > 1e-3
+
+
 def test_certain_outcomes_stay_certain():
     rng = np.random.default_rng(0)
     values = np.array([1.0 + 1e-15, -1.0 - 1e-15])

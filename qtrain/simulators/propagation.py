@@ -84,6 +84,7 @@ class Propagation:
 
         self._made = made
         self._kept: dict[int, Structure] = {}
+        self._room = MEMORY_LIMIT // 2
         self.sizes = np.empty(len(strings), np.int64)
         self.mean_squares = np.empty(len(strings))
         self.terms = np.empty(len(strings), np.int64)
@@ -94,15 +95,11 @@ class Propagation:
                 self.sizes[number] = len(structure.code)
                 self.mean_squares[number] = structure.mean_square
                 self.terms[number] = structure.terms
-                if structure.nbytes * len(strings) <= MEMORY_LIMIT / 2:
+                if self._room >= structure.nbytes:  # which ones are kept changes no result
+                    self._room -= structure.nbytes
                     self._kept[number] = structure
 
         for_each_chunk(survey, len(strings), 1, np.inf)
-        taken = 0
-        for number in sorted(self._kept):
-            taken += self._kept[number].nbytes
-            if taken > MEMORY_LIMIT / 2:
-                del self._kept[number]
 
     def structure(self, number: int) -> Structure:
         """That of one string."""

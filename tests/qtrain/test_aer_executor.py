@@ -1,6 +1,7 @@
 """AerExecutor against NoisySimulator: one noise model, two programs."""
 
 import builtins
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def prepared(built, observables, device=MANILA, batch=2):
     return reference, program, angles
 
 
-@pytest.mark.parametrize("device", ["ibm_manila", "ibm_torino", "iqm_garnet"])
+@pytest.mark.parametrize("device", ["ibm_manila", "iqm_garnet"])
 def test_its_density_matrix_equals_ours(device):
     chip = load_device(device)
     reference, program, angles = prepared(everything(3), ["Z0", "X1 Z2", "Y0 Y1"], chip)
@@ -48,11 +49,11 @@ def test_sampled_bits_are_those_of_the_noise_model(method):
     names = ["Z0", "Z1", "Z2", "Z3", "Z0 Z1", "Z0 Z2", "Z0 Z3", "Z1 Z2", "Z1 Z3", "Z2 Z3"]
     names += ["Z0 Z1 Z2", "Z0 Z1 Z3", "Z0 Z2 Z3", "Z1 Z2 Z3", "Z0 Z1 Z2 Z3"]
     reference, program, angles = prepared(qoc(1), names)
-    shots = 3000
+    shots = 1500
     executor = qtrain.AerExecutor(MANILA, shots=shots, effort="fast", method=method)
     subsets = [sum(1 << int(c) for c in name if c.isdigit()) for name in names]
     outcomes = np.arange(16)
-    signs = 1 - 2 * (np.bitwise_count(np.array(subsets)[:, None] & outcomes) & 1)
+    signs = 1 - 2 * (np.bitwise_count(np.array(subsets)[:, None] & outcomes) & 1).astype(int)
     for row in range(2):
         sampled, exact = (
             (1 + e.expectations(program, angles[row : row + 1], key=KEY)[0] @ signs) / 16 for e in (executor, reference)
@@ -94,15 +95,11 @@ def test_only_a_density_matrix_goes_without_shots():
 def test_a_failure_of_aer_names_the_way_out(monkeypatch):
     _, program, angles = prepared(qoc(1), ["Z0"])
     executor = qtrain.AerExecutor(MANILA, shots=10, effort="fast", method="statevector")
-    import qiskit_aer
-
-    real = qiskit_aer.AerSimulator
-    monkeypatch.setattr(
-        qiskit_aer,
-        "AerSimulator",
-        lambda **o: real(**{**o, "max_memory_mb": 1, "shot_branching_enable": False}, n_qubits=1),
-    )
-    with pytest.raises(ExecutorError, match="PropagationSimulator"):
+    failed = SimpleNamespace(success=False, status="ERROR: Insufficient memory", results=[])
+    job = SimpleNamespace(result=lambda: failed)
+    aer = SimpleNamespace(AerSimulator=lambda **_: SimpleNamespace(run=lambda *_, **__: job))
+    monkeypatch.setattr("qtrain.executors.aer.aer_module", lambda: aer)
+    with pytest.raises(ExecutorError, match=r"Insufficient memory.*PropagationSimulator"):
         executor.expectations(program, angles, key=KEY)
 
 

@@ -287,3 +287,16 @@ def test_the_installed_command_answers_with_json_only(tmp_path, table):
     assert process.returncode == 0, process.stderr
     assert json.loads(process.stdout)["steps"] == 4
     assert process.stderr == "", "no progress bar where standard error is no terminal"
+
+
+@pytest.mark.parametrize("kind", ["propagation", "aer", "auto"])
+def test_every_simulator_can_be_named_trained_with_and_resumed(capsys, table, tmp_path, kind):
+    shots = ["--shots", "20"] if kind == "aer" else []
+    options = ["--executor", kind, "--device", "ibm_manila", *shots, "--steps", "2"]
+    result = trained(capsys, table, tmp_path, *options)
+    recorded = json.loads((tmp_path / "run" / "config.json").read_text())["executor"]
+    assert recorded["kind"] == {"propagation": "PropagationSimulator", "aer": "AerExecutor"}.get(kind, "NoisySimulator")
+    assert recorded["shots"] == (20 if kind == "aer" else None)
+    resumed, _ = answer(capsys, ["resume", tmp_path / "run", "--json"])
+    assert result["weights_sha256"] == resumed["weights_sha256"]
+    assert result["steps"] == 2

@@ -24,6 +24,7 @@ from qcompile.device import Device
 from qcompile.errors import NotExecutableError
 from qcompile.native_form import basis_change, checked_form
 from qcompile.schedule import delay_seconds, pad, schedule
+from qtrain.errors import ConfigError
 from qtrain.frames import joined, keeps_frames
 from qtrain.gates import Fixed, Qubits, Rotation, Step, Unitary, gate_steps
 from qtrain.measurement import Basis, measurement, relabelled
@@ -132,6 +133,21 @@ def with_noise(program: Program, *, readout_error: bool = True) -> Program:
             )
         )
     return replace(program, noisy=tuple(circuits))
+
+
+def check_readout(program: Program, *, readout_error: bool) -> None:
+    """Raises: ConfigError: the program was made with readout error and is to be run without it, or the reverse."""
+    assert program.device is not None
+    assert program.compiled is not None
+    active = program.compiled.active_qubits
+    for circuit in program.noisy:
+        for qubit, found in zip(circuit.measured, circuit.confusion):
+            expected = confusion_matrix(program.device, active[qubit]) if readout_error else np.eye(2)
+            if not np.array_equal(found, expected):
+                raise ConfigError(
+                    f"the program was made with readout_error={not readout_error}, this executor has "
+                    f"readout_error={readout_error}. Expected one from this executor's prepare(circuit, observables)."
+                )
 
 
 def _noisy_ops(program: Program, padded: QuantumCircuit) -> Iterator[Fixed | SlotRotation]:

@@ -103,7 +103,7 @@ def spelled_out_shifts(
     Returns: [batch, slot, shift, observable].
     """
     points = shifted_points(angles, slots, shifts)
-    values = executor.expectations(program, points.reshape(-1, points.shape[-1]), key=key)
+    values = executor.expectations(program, points.reshape(int(np.prod(points.shape[:3])), points.shape[-1]), key=key)
     return values.reshape(*points.shape[:3], program.num_observables)
 
 
@@ -184,7 +184,7 @@ def checked_loss(program: Program, values: Array, loss: Loss) -> tuple[float, Ar
 
     Raises: ConfigError: the loss returns anything but a finite number and such an array.
     """
-    made = loss(values)
+    made = loss(values.copy())  # a loss may write into its argument
     if not isinstance(made, tuple) or len(made) != 2:
         raise ConfigError(
             f"the loss returned a {type(made).__name__}. Expected (loss, its derivative by the expectations)."

@@ -81,7 +81,7 @@ class ExactSimulator:
         checked = program.checked_angles(angles)
         indices, moves = checked_shifts(program, slots, shifts)
         points = shifted_points(checked, indices, moves)
-        values = self._values(program, points.reshape(-1, program.num_slots), key, _SHIFTED)
+        values = self._values(program, points.reshape(int(np.prod(points.shape[:3])), program.num_slots), key, _SHIFTED)
         return values.reshape(*points.shape[:3], program.num_observables)
 
     def adjoint(self, program: Program, angles: Array, cotangent: Array) -> Array:

@@ -27,7 +27,7 @@ from qtrain.executors.base import (
 )
 from qtrain.executors.sampling import is_joint, parity_signs, sample_outcomes, sample_strings
 from qtrain.ledger import Ledger
-from qtrain.noise import NoisyCircuit, lower_for_device, with_noise
+from qtrain.noise import NoisyCircuit, check_readout, lower_for_device, with_noise
 from qtrain.program import Program
 from qtrain.simulators import pauli
 from qtrain.simulators.batches import MEMORY_LIMIT
@@ -227,6 +227,7 @@ class NoisySimulator:
                 f"the program was not made for {self.device.name} with noise. "
                 "Expected one from this executor's prepare(circuit, observables)."
             )
+        check_readout(program, readout_error=self.readout_error)
         return program.checked_angles(angles)
 
     def _exact(self, program: Program, angles: Array, slots: NDArray[np.intp]) -> pauli.Shifts:

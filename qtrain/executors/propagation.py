@@ -17,6 +17,7 @@ from qtrain.executors.base import (
     checked_cotangent,
     checked_device,
     checked_key,
+    checked_loss,
     checked_seed,
     checked_shifts,
     checked_shots,
@@ -25,7 +26,7 @@ from qtrain.executors.base import (
 )
 from qtrain.executors.sampling import sample_strings
 from qtrain.ledger import Ledger
-from qtrain.noise import lower_for_device, with_noise
+from qtrain.noise import check_readout, lower_for_device, with_noise
 from qtrain.program import Program
 from qtrain.simulators.propagation import Limits, Propagation, propagation
 
@@ -189,10 +190,10 @@ class PropagationSimulator:
         refuse_shots(self.shots)
         checked = self._checked(program, program.angles(features, weights))
         values = program.measurement.combine(self._values(program, checked))
-        found, cotangent = loss(values)
-        slots = self._gradient(program, checked, checked_cotangent(program, len(checked), cotangent))
+        found, cotangent = checked_loss(program, values, loss)
+        slots = self._gradient(program, checked, cotangent)
         self.ledger += bill(program, len(checked), self.shots)
-        return float(found), slots.sum(axis=0) @ program.A, values
+        return found, slots.sum(axis=0) @ program.A, values
 
     def _values(self, program: Program, angles: Array) -> Array:
         """[batch, string], and states the truncation."""
@@ -236,6 +237,7 @@ class PropagationSimulator:
                 f"the program was not made for {self.device.name} with noise. "
                 "Expected one from this executor's prepare(circuit, observables)."
             )
+        check_readout(program, readout_error=self.readout_error)
         return program.checked_angles(angles)
 
 

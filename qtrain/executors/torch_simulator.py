@@ -19,6 +19,7 @@ from qtrain.executors.base import (
     checked_cotangent,
     checked_device,
     checked_key,
+    checked_loss,
     checked_seed,
     checked_shifts,
     checked_shots,
@@ -199,12 +200,13 @@ class TorchSimulator:
             strings[:, part.terms], back = part.simulation.values_then_gradient(angles, part.strings)
             backward.append((part.terms, back))
         values = program.measurement.combine(strings)
-        number, cotangent = loss(values)
-        pulled = checked_cotangent(program, len(angles), cotangent) @ program.measurement.coefficients
+        number, cotangent = checked_loss(program, values, loss)
+        self.ledger += bill(program, len(values), None)
+        pulled = cotangent @ program.measurement.coefficients
         total = np.zeros(program.num_slots)
         for terms, back in backward:
             total += back(pulled[:, terms])
-        return float(number), total @ program.A, values
+        return number, total @ program.A, values
 
     def _checked(self, program: Program, angles: Array) -> tuple[tuple[_Part, ...], Array]:
         if program.device != self.device or (self.device is not None and len(program.noisy) != program.num_bases):

@@ -13,7 +13,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from qtrain.simulators.stages_kernels import apply, product_state, take_back
+from qtrain.simulators.runs_kernels import product_state
+from qtrain.simulators.stages_kernels import apply, take_back
 from qtrain.simulators.strings_kernels import expectations, weighted_observable
 
 _jit = numba.njit(cache=True, nogil=True, fastmath=True)

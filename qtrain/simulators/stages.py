@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from qtrain.errors import ModelError
 from qtrain.gates import Fixed, Reset
 from qtrain.program import SlotRotation
+from qtrain.simulators import runs_kernels as runs
 from qtrain.simulators import stages_kernels as kernels
 from qtrain.simulators.fusion import fuse
 from qtrain.simulators.strings import string_masks
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from qtrain.program import Program
 
 Mask = NDArray[np.bool_]
-_ELEMENT = {"X": kernels.X, "Y": kernels.Y, "Z": kernels.Z}
+_ELEMENT = {"X": runs.X, "Y": runs.Y, "Z": runs.Z}
 _PAULIS = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]], dtype=np.complex128)
 
 
@@ -261,7 +262,7 @@ class _Encoder:
             kind, a, first, cost = kernels.RUN, 1 << item.qubits[0], len(self.elements), 32.0
             for element in [item] if isinstance(item, Fixed) else item.elements:
                 if isinstance(element, Fixed):
-                    self.elements.append((kernels.FIXED, len(self.ones)))
+                    self.elements.append((runs.FIXED, len(self.ones)))
                     self.ones.append(element.matrix)
                 else:
                     self.elements.append((_ELEMENT[element.paulis], element.slot))

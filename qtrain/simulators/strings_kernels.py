@@ -11,8 +11,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from qtrain.simulators.masks_kernels import odd, parity, string_phase
 from qtrain.simulators.rows_kernels import add_scaled, row_im, row_re
-from qtrain.simulators.stages_kernels import odd, parity, string_phase
 
 _jit = numba.njit(cache=True, nogil=True, fastmath=True)
 

@@ -163,7 +163,7 @@ class Evaluation:
         if self.weights is not None:
             return pulled
         wants_values = self.wants_values
-        for first, last in self._groups(self.early, len(events.op), 1) or [(0, 0)]:
+        for first, last in self._groups(self.early, len(events.op), 1) or [(self.early, self.early)]:
             size = events.size[first:last]
             history = np.empty(int(size.sum()), dtype=self.dtype)
             at = np.cumsum(size) - size

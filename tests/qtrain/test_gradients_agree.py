@@ -11,8 +11,10 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp
 
+from qcompile.device import Device
 from qtrain.executors.base import spelled_out_shifts
 from qtrain.executors.exact import ExactSimulator
+from qtrain.executors.noisy import NoisySimulator
 from qtrain.executors.torch_simulator import TorchSimulator
 
 KEY = (0, 0, 0)
@@ -96,3 +98,20 @@ def check(seed, n, gates, batch):
         assert np.abs(found - values).max() < 1e-12
         assert abs(loss - (values * cotangent).sum()) < 1e-11
         assert np.abs(gradient - expected.sum(axis=0) @ program.A).max() < 1e-11
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 3), gates=st.integers(1, 12), batch=st.sampled_from([1, 3, 9]))
+def test_some_slots_of_a_noisy_circuit_answer_as_if_each_shift_were_a_circuit(seed, n, gates, batch):
+    circuit, x, w, observables = random_circuit(seed, n, gates)
+    rng = np.random.default_rng(seed + 1)
+    device = Device.from_coupling([(q, q + 1) for q in range(max(n - 1, 1))])
+    executor = NoisySimulator(device, shots=None, effort="fast")
+    program = executor.prepare(circuit, observables, features=x, weights=w)
+    angles = program.angles(rng.uniform(-3, 3, (batch, 2)), rng.uniform(-3, 3, 3))
+    slots = rng.permutation(program.num_slots)[: int(rng.integers(1, 4))]
+    slots = np.append(slots, slots[0])
+    shifts = np.array([0.3, *HALF_TURN])
+    found = executor.shifted_expectations(program, angles, slots, shifts, key=KEY)
+    expected = spelled_out_shifts(executor, program, angles, slots, shifts, key=KEY)
+    assert np.abs(found - expected).max() < 1e-12

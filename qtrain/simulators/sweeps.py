@@ -153,7 +153,8 @@ def amplitudes(program: Program, angles: Array, precision: str = "double") -> ND
     job = job_of(program, angles, precision)
     states = job.states()
     _forward(job, states, len(job.made.tables.steps))
-    turned: NDArray[Any] = (states[:, 0] + 1j * states[:, 1]) * np.exp(1j * job.made.phase)
+    # a Python number, so that complex64 stays
+    turned: NDArray[Any] = (states[:, 0] + 1j * states[:, 1]) * complex(np.exp(1j * job.made.phase))
     return turned
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -14,12 +14,14 @@ from qtrain.errors import ConfigError
 from qtrain.executors.base import (
     Array,
     Key,
+    Loss,
     Slots,
     bill,
     checked_cotangent,
     checked_device,
     checked_key,
     checked_loss,
+    checked_precision,
     checked_seed,
     checked_shifts,
     checked_shots,
@@ -29,7 +31,7 @@ from qtrain.executors.base import (
 from qtrain.executors.sampling import is_joint, parity_signs, sample_outcomes, sample_strings
 from qtrain.ledger import Ledger
 from qtrain.measurement import Basis, Measurement
-from qtrain.noise import lower_for_device, with_noise
+from qtrain.noise import check_readout, lower_for_device, with_noise
 from qtrain.program import Program, lower
 from qtrain.simulators import pauli
 from qtrain.simulators.batches import MEMORY_LIMIT
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
     from qcompile.device import Device
 
 _EXPECTATIONS, _SHIFTED = 0, 1  # draws of the two methods differ even at the same key
-Loss = Callable[[Array], tuple[float, Array]]
 
 
 class TorchSimulator:
@@ -90,17 +91,25 @@ class TorchSimulator:
         self.shots = checked_shots(shots, self.device)
         self.seed = checked_seed(seed)
         self.effort = effort
-        if precision not in ("double", "single"):
-            raise ConfigError(f"precision = {precision!r}. Expected 'double' or 'single'.")
-        self.precision = precision
+        self.precision = checked_precision(precision)
         self.readout_error = readout_error
         if isinstance(memory_limit, bool) or not isinstance(memory_limit, int | np.integer) or memory_limit < 1:
             raise ConfigError(f"memory_limit = {memory_limit!r}. Expected a whole number of bytes, 1 or more.")
         self.memory_limit = int(memory_limit)
         self.ledger = Ledger()
+        self._settle()
+
+    def _settle(self) -> None:
         place = torch.device(self.torch_device)
-        self._place = Place(place, precision == "single", self.memory_limit, Runner(place))
+        self._place = Place(place, self.precision == "single", self.memory_limit, Runner(place))
         self._known: WeakKeyDictionary[Program, tuple[_Part, ...]] = WeakKeyDictionary()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_place", "_known")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._settle()  # constants and graphs of programs are made anew
 
     def __repr__(self) -> str:
         chip = "" if self.device is None else f"{self.device.name!r}, "
@@ -210,11 +219,13 @@ class TorchSimulator:
 
     def _checked(self, program: Program, angles: Array) -> tuple[tuple[_Part, ...], Array]:
         if program.device != self.device or (self.device is not None and len(program.noisy) != program.num_bases):
-            place = "no chip" if self.device is None else f"{self.device.name} with noise"
+            place = "a simulator without a chip" if self.device is None else f"{self.device.name} with noise"
             raise ConfigError(
                 f"the program was not made for {place}. "
                 "Expected one from this executor's prepare(circuit, observables)."
             )
+        if self.device is not None:
+            check_readout(program, readout_error=self.readout_error)
         checked = program.checked_angles(angles)
         parts = self._known.get(program)
         if parts is None:

@@ -1,5 +1,7 @@
 """TorchSimulator against the numba simulators, on every device of torch that is there."""
 
+import copy
+import pickle
 from functools import cache
 
 import numpy as np
@@ -249,12 +251,27 @@ def test_a_missing_gpu_names_the_way_out():
         TorchSimulator(device="cuda")
 
 
+def test_an_executor_can_be_sent_to_another_process_after_use():
+    executor, program = TorchSimulator(precision="single", seed=3), prepared("everything(2)")
+    x, w, _ = point(program)
+    expected = executor.expectations(program, program.angles(x, w), key=KEY)
+    for again in (pickle.loads(pickle.dumps(executor)), copy.deepcopy(executor)):
+        assert (repr(again), again.ledger) == (repr(executor), executor.ledger)
+        assert np.array_equal(again.expectations(program, program.angles(x, w), key=KEY), expected)
+
+
+def test_a_program_with_another_readout_error_is_refused():
+    program = prepared("sel on 3 qubits", noisy=True)
+    with pytest.raises(ConfigError, match="readout_error"):
+        TorchSimulator(MANILA, readout_error=False).expectations(program, np.zeros((1, program.num_slots)), key=KEY)
+
+
 def test_programs_and_states_that_cannot_be_simulated_are_refused():
     circuit, features, weights = qoc(1)
     wanted = observables(4)
     noisy = TorchSimulator(MANILA, effort="fast").prepare(circuit, wanted, features=features, weights=weights)
     angles = np.zeros((1, noisy.num_slots))
-    with pytest.raises(ConfigError, match="no chip"):
+    with pytest.raises(ConfigError, match="without a chip"):
         TorchSimulator().expectations(noisy, angles, key=KEY)
     exact = lower(circuit, wanted, features=features, weights=weights)
     with pytest.raises(ConfigError, match="ibm_manila with noise"):

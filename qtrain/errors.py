@@ -7,6 +7,9 @@ InputError (exit code 2)
 └── RunError        a run directory that is locked, damaged, or belongs to something else
 QonchipError (exit code 1)
 ├── ExecutorError   an executor could not deliver what it was asked for
+│   ├── PreflightError   the chip, its calibration or the account does not allow the next step now
+│   ├── BudgetError      the next step would cost more than is left of the budget; nothing was sent
+│   └── JobError         a job at the service failed, was cancelled, or cannot be read
 └── StorageError    the disk did not take, or did not give back, a run's files
 """
 
@@ -33,6 +36,18 @@ class RunError(InputError):
 
 class ExecutorError(QonchipError):
     """An executor could not deliver what it was asked for."""
+
+
+class PreflightError(ExecutorError):
+    """The chip, its calibration or the account does not allow the next step now; nothing was sent."""
+
+
+class BudgetError(ExecutorError):
+    """The next step would cost more than is left of the budget; nothing was sent."""
+
+
+class JobError(ExecutorError):
+    """A job at the service failed, was cancelled, or returned what cannot be read."""
 
 
 class StorageError(QonchipError):

@@ -70,14 +70,14 @@ class Patience:
                 )
 
 
-_TRANSIENT_NAMES = {"ConnectionError", "Timeout", "ConnectTimeout", "ReadTimeout", "ChunkedEncodingError", "MaxRetryError",
-                    "ProtocolError", "IncompleteRead"}  # fmt: skip
+_TRANSIENT_NAMES = {"ConnectionError", "Timeout", "ConnectTimeout", "ReadTimeout", "ChunkedEncodingError",
+                    "MaxRetryError", "ProtocolError", "IncompleteRead"}  # fmt: skip
 _DENIED_NAMES = {"IBMNotAuthorizedError", "InvalidAccountError", "AccountNotFoundError", "IBMAccountError"}
 _STATUS = re.compile(r"\b([45]\d\d) (?:Client|Server) Error|status(?:[ _]code)?[ :=]+([45]\d\d)|\b(502|503|504)\b")
 _RETRY_AFTER = re.compile(r"[Rr]etry-[Aa]fter\D{0,3}(\d+)")
 _NETWORK = re.compile(
-    r"Max retries exceeded|Connection(?: was)? (?:aborted|refused|reset)|Failed to establish|timed out|Temporary failure"
-    r"|RemoteDisconnected|Connection broken|NameResolution"
+    r"Max retries exceeded|Connection(?: was)? (?:aborted|refused|reset)|Failed to establish|timed out"
+    r"|Temporary failure|RemoteDisconnected|Connection broken|NameResolution"
 )
 _SECRETS = (
     re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*"),  # JSON web tokens

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -60,7 +61,7 @@ class Chunk:
 
 
 def control_instructions(circuit: QuantumCircuit) -> int:
-    """Of the busiest qubit, as the service counts them: rz 1, other one-qubit gates 2, two-qubit gates 5, measure 10."""
+    """Of the busiest qubit, as the service counts: rz 1, other one-qubit gates 2, two-qubit ones 5, measure 10."""
     counts: dict[int, int] = {}
     for instruction in circuit.data:
         width = len(instruction.qubits)
@@ -106,7 +107,7 @@ def split(
     pieces = -(-total // capacity(natives, device, shots, durations))
     mean = float(np.mean(durations))
     bounds = [total * i // pieces for i in range(pieces + 1)]
-    return [_chunk(units, range(a, b), shots, device, mean) for a, b in zip(bounds, bounds[1:])]
+    return [_chunk(units, range(a, b), shots, device, mean) for a, b in pairwise(bounds)]
 
 
 def halves(chunk: Chunk, device: Device, duration: float) -> list[Chunk]:

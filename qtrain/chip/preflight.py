@@ -21,6 +21,7 @@ from qiskit import QuantumCircuit
 
 from qcompile.errors import NotExecutableError
 from qcompile.verify import assert_executable
+from qtrain.chip.split import MAX_EXECUTIONS, MAX_INSTRUCTIONS, control_instructions
 from qtrain.errors import ConfigError, PreflightError
 from qtrain.slots import angle_map
 
@@ -31,15 +32,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 MODES = ("batch", "job", "session")
-MAX_EXECUTIONS = 5_000_000  # of a job: circuits times shots
 MAX_PAYLOAD = 64 * 10**6  # bytes of a job's inputs
-MAX_CONTROL_INSTRUCTIONS = 32_000_000  # of a job, on any one qubit
-MAX_SECONDS = 3 * 3600.0  # QPU time of a job
-
-# control instructions that the service counts for one of a circuit; any other gate as one of its width
-_CONTROL = {"barrier": 0, "rz": 1, "delay": 1, "measure": 10, "reset": 17}
-_CONTROL_BY_WIDTH = {1: 2, 2: 5}
-_CONTROL_INIT = 50  # of every qubit, at the start of every circuit
+MAX_SECONDS = 3 * 3600.0  # QPU time of a job; a step is split well below it
 
 _ANGLE_SLACK = 1e-9  # rad; rounding of an angle that is meant to be 0 or pi/2
 
@@ -200,18 +194,6 @@ def _without(circuit: QuantumCircuit, instructions: list[int]) -> QuantumCircuit
     return bound
 
 
-def control_instructions(circuit: QuantumCircuit) -> int:
-    """Control instructions of the busiest qubit in one execution, as the service counts them."""
-    count: Counter[Any] = Counter()
-    for instruction in circuit.data:
-        weight = _CONTROL.get(instruction.operation.name)
-        if weight is None:
-            weight = _CONTROL_BY_WIDTH.get(len(instruction.qubits), 5)
-        for qubit in instruction.qubits:
-            count[qubit] += weight
-    return _CONTROL_INIT + max(count.values(), default=0)
-
-
 def check_jobs(
     service: Service, device: Device, circuits: Sequence[QuantumCircuit], shots: int, jobs: Sequence[PlannedJob]
 ) -> None:
@@ -225,7 +207,7 @@ def check_jobs(
         _at_most(service, number, "bytes of inputs", job.payload_bytes, most_bytes)
         if not here:
             points = -(-job.executions // shots)
-            _at_most(service, number, "control instructions a qubit", points * busiest, MAX_CONTROL_INSTRUCTIONS)
+            _at_most(service, number, "control instructions a qubit", points * busiest, MAX_INSTRUCTIONS)
             _at_most(service, number, "predicted QPU seconds", job.predicted, MAX_SECONDS)
 
 

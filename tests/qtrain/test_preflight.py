@@ -9,7 +9,8 @@ from qiskit.circuit import Parameter, ParameterVector
 
 from qcompile.calibration import load_device
 from qcompile.device import Gate
-from qtrain.chip.preflight import PlannedJob, control_instructions, preflight
+from qtrain.chip.preflight import PlannedJob, preflight
+from qtrain.chip.split import control_instructions
 from qtrain.chip.types import Health
 from qtrain.errors import ConfigError, PreflightError
 from tests.qtrain.chip_service import RecordingService

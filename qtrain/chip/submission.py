@@ -23,7 +23,8 @@ from qtrain.chip.faults import (
     redacted,
     way_out,
 )
-from qtrain.chip.primitives import UnreadableResult, parity_means, read_bits
+from qtrain.chip.means import Reading, string_means
+from qtrain.chip.primitives import UnreadableResult, read_bits
 from qtrain.chip.split import Chunk
 from qtrain.chip.types import Array, JobRecord, JobState, JobStatus, Pub, Service
 from qtrain.errors import JobError
@@ -40,7 +41,7 @@ class Work:
         step: of the training.
         chunks: one a job.
         pubs: of a chunk.
-        masks: of a basis, one a Pauli string: the bits whose parity it is.
+        readings: of a basis, one a Pauli string.
         halves: of a chunk that took too long.
         allowed: raises BudgetError where QPU seconds more would pass the budget.
     """
@@ -50,7 +51,7 @@ class Work:
     calibration: str
     chunks: Sequence[Chunk]
     pubs: Callable[[Chunk], list[Pub]]
-    masks: Callable[[int], list[int]]
+    readings: Callable[[int], list[Reading]]
     halves: Callable[[Chunk], list[Chunk]]
     allowed: Callable[[float], None]
 
@@ -279,7 +280,7 @@ class Submission:
                 pause = min(2 * pause, self.patience.longest_pause)
         rows: list[tuple[str, int, Array]] = []
         for found, (basis, _, _) in zip(bits, job.chunk.parts):
-            means = parity_means(found, work.masks(basis))
+            means = string_means(found, work.readings(basis))
             rows += [(job.chunk.units[len(rows) + i], found.shots, row) for i, row in enumerate(means)]
             if found.shots != job.chunk.shots:
                 self.say("shots", f"job {job.job_id}: {job.chunk.shots} shots were asked for, {found.shots} granted")

@@ -72,13 +72,6 @@ class QuantumLayer(nn.Module):
         """The circuit as compiled for the executor's device; None on an exact simulator."""
         return self.program.compiled
 
-    def recompile(self) -> None:
-        """Makes the program anew, for the calibration of now; weights, step and the method's state stay."""
-        model = self.model
-        self.program = self.executor.prepare(
-            model.circuit, list(model.observables), features=list(model.features), weights=list(model.weights)
-        )
-
     def extra_repr(self) -> str:
         """What `print(layer)` shows."""
         return f"{self.model!r}, {type(self.executor).__name__}, {self.gradient.name}"

@@ -11,9 +11,10 @@ from qtrain.executors.base import Executor
 from qtrain.gradients.base import GradientMethod
 from qtrain.model import QuantumModel
 from qtrain.record import read_task
+from qtrain.result import TrainResult
 from qtrain.run import RunDirectory, differences, latest, read_config
 from qtrain.task import Loss
-from qtrain.train import Rows, Trainer, TrainResult
+from qtrain.train import Rows, Trainer
 
 
 def resume(

@@ -7,13 +7,11 @@ uninterrupted one bit for bit (same machine and versions).
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,12 +29,10 @@ from qtrain.model import QuantumModel
 from qtrain.paid import bind_jobs, close, left_open, paid
 from qtrain.progress import TrainingProgress
 from qtrain.record import inputs
+from qtrain.result import TrainResult
 from qtrain.run import RunDirectory, checkpoints, read_metrics
 from qtrain.settings import Settings
 from qtrain.task import Loss, Task
-
-if TYPE_CHECKING:
-    from qcompile.compiled import CompiledCircuit
 
 Rows = Dataset | tuple[Any, Any] | list[Any] | torch.utils.data.Dataset[Any]
 
@@ -49,47 +45,6 @@ class Step(NamedTuple):
     accuracy: float
     learning_rate: float
     evaluated: int
-
-
-@dataclass(frozen=True, eq=False)
-class TrainResult:
-    """What a training came to.
-
-    Attributes:
-        weights: [weight] rad, read-only.
-        losses, accuracies: of the batch of each step, before its weights moved.
-        test_accuracy, test_loss: after the last step; None if the test set was not evaluated then.
-        ledger: everything spent, evaluations of the test set included.
-        steps: steps done.
-        stopped: "finished" or "budget".
-        reason: why it stopped, in words; empty where it is finished.
-        run_dir: None where none was asked for.
-        metrics: the lines of metrics.jsonl.
-        compiled: the circuit as compiled for the device, if there is one.
-    """
-
-    weights: NDArray[np.float64]
-    losses: tuple[float, ...]
-    accuracies: tuple[float, ...]
-    test_accuracy: float | None
-    test_loss: float | None
-    ledger: Ledger
-    steps: int
-    stopped: str
-    reason: str
-    run_dir: Path | None
-    metrics: tuple[dict[str, Any], ...] = field(repr=False)
-    compiled: CompiledCircuit | None = field(repr=False)
-
-    @property
-    def weights_sha256(self) -> str:
-        """Hash of the weights, bit for bit."""
-        return weights_sha256(self.weights)
-
-
-def weights_sha256(weights: NDArray[np.float64]) -> str:
-    """Hash of weights, bit for bit; the same on every machine."""
-    return hashlib.sha256(np.ascontiguousarray(weights, "<f8").tobytes()).hexdigest()
 
 
 def train_step(

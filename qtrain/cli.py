@@ -49,7 +49,7 @@ OPTIONS: tuple[tuple[str, str, str, type, tuple[str, ...] | None, str], ...] = (
     ("--batch-size", "train", "batch_size", int, None, "rows a step; default 32"),
     ("--seed", "train", "seed", int, None, "of rows, weights, batches, shots and compiler; default 0"),
     ("--schedule", "train", "schedule", str, ("cosine", "constant"), "of the learning rate; default cosine"),
-    ("--checkpoint-every", "train", "checkpoint_every", int, None, "steps; default 10"),
+    ("--checkpoint-every", "train", "checkpoint_every", int, None, "steps; default 10, on a chip 1"),
     ("--evaluate-every", "train", "evaluate_every", int, None, "steps; default: the test set at the end only"),
     ("--budget", "train", "budget", float, None, "QPU seconds that must not be exceeded"),
     ("--run-dir", "train", "run_dir", str, None, "keeps metrics and checkpoints; default: nothing is kept"),

@@ -91,7 +91,7 @@ class TrainSection(_Section):
     batch_size: int = 32
     seed: int = 0
     schedule: str = "cosine"
-    checkpoint_every: int = 10
+    checkpoint_every: int | None = None
     evaluate_every: int | None = None
     budget: float | None = None
     run_dir: str | None = None

@@ -18,7 +18,7 @@ from qiskit.providers import BackendV2
 
 from qcompile.device import Device
 from qcompile.errors import MissingExtraError
-from qtrain.chip.types import Array, Bits, Health, JobState, JobStatus, Options, Pub, Service
+from qtrain.chip.types import Bits, Health, JobState, JobStatus, Options, Pub, Service
 from qtrain.errors import ConfigError, ExecutorError
 
 MODES: Final = ("batch", "job", "session")
@@ -315,17 +315,6 @@ def _bits(entry: Any, pub: Pub, place: str) -> Bits:
             f"Expected ({points},), {register.size} bits, one shot at least."
         )
     return Bits(np.asarray(array.array, dtype=np.uint8), array.num_bits)
-
-
-def parity_means(bits: Bits, masks: Sequence[int]) -> Array:
-    """[point, mask] mean of (-1)^(number of ones under the mask)."""
-    width = bits.outcomes.shape[-1]
-    means = np.empty((len(bits.outcomes), len(masks)))
-    for column, mask in enumerate(masks):
-        under = bits.outcomes & np.frombuffer(mask.to_bytes(width, "big"), np.uint8)
-        odd = np.bitwise_count(under).sum(axis=-1, dtype=np.int64) & 1
-        means[:, column] = 1.0 - 2.0 * odd.mean(axis=-1)
-    return means
 
 
 def _sampler(mode: Any, options: dict[str, Any]) -> Any:

@@ -27,7 +27,9 @@ CHANGES: dict[str, Any] = {
 
 @cache
 def snapshot(name: str, kind: str) -> dict[str, Any]:
-    """conf or props of FakeManilaV2 ("manila") and its like; the package is found, not imported: that would take seconds."""
+    """conf or props of FakeManilaV2 ("manila") and its like; the package is found, not imported: that would take
+    seconds.
+    """
     spec = importlib.util.find_spec("qiskit_ibm_runtime")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("the snapshots are those of qiskit-ibm-runtime: pip install qonchip[ibm]")

@@ -1,8 +1,8 @@
 """What a calibration allows, and how noisy it is.
 
-The noise model is simple, and stands apart from qtrain's: after every native gate of error e (average gate infidelity) a
-depolarizing channel of the same infidelity on its qubits, p = e d / (d - 1) with d = 2^k; rz is free; a measurement flips
-by prob_meas1_prep0 and prob_meas0_prep1. No relaxation, also not in delays.
+The noise model is simple, and stands apart from qtrain's: after every native gate of error e (average gate
+infidelity) a depolarizing channel of the same infidelity on its qubits, p = e d / (d - 1) with d = 2^k; rz is free; a
+measurement flips by prob_meas1_prep0 and prob_meas0_prep1. No relaxation, also not in delays.
 """
 
 from __future__ import annotations
@@ -51,15 +51,13 @@ class Chip:
         for gate in properties["gates"]:
             parameters = {parameter["name"]: parameter["value"] for parameter in gate["parameters"]}
             reported[gate["gate"], tuple(gate["qubits"])] = parameters.get("gate_error", 0.0)
-        gates = {}
+        native = set(configuration["basis_gates"])  # rx and rzz may be listed there and in the properties only
+        keys = {key for key in reported if key[0] in native}
         for gate in configuration["gates"]:
-            if gate["name"] not in configuration["basis_gates"]:
-                continue
-            for qubits in gate.get("coupling_map", []):
-                key = (gate["name"], tuple(qubits))
-                error = reported.get(key, 0.0)
-                if error < 1.0:
-                    gates[key] = min(error * drifts(*key), 0.5)
+            if gate["name"] in native:
+                keys |= {(gate["name"], tuple(qubits)) for qubits in gate.get("coupling_map", [])}
+        alive = {key: reported.get(key, 0.0) for key in keys if reported.get(key, 0.0) < 1.0}
+        gates = {key: min(error * drifts(*key), 0.5) for key, error in alive.items()}
         readout = {}
         for number, parameters in enumerate(properties["qubits"]):
             values = {parameter["name"]: parameter["value"] for parameter in parameters}

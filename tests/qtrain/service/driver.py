@@ -167,14 +167,14 @@ class LoopbackService:
         """From now on, requests of that method (whole match) and path (a search; "/jobs$", "/jobs/[^/]+/results") fail.
 
         `skip` of them pass, the next `times` (None: all) are struck; of several faults the first that matches strikes.
-        Phase "before": the request is not carried out. "after": it is, and only the reply is lost. Paths have no prefix:
-        /identity/token, /backends/X/status, /instances/usage, /jobs, /jobs/ID, /jobs/ID/results, /sessions, ...
+        Phase "before": the request is not carried out. "after": it is, and only the reply is lost. Paths have no
+        prefix: /identity/token, /backends/X/status, /instances/usage, /jobs, /jobs/ID, /jobs/ID/results, /sessions, ...
 
         Actions:
             status: the reply is an error of that `code`, with `headers` ({"Retry-After": "1"}) and `body`.
             body: the reply has that `body`, and `code` 200 unless another is given.
-            truncate: the first half of the real body, under a matching length. cut: the same, but the header promises all.
-            empty: 200 without a body. wrong_type: a JSON list. wrong_shape: of a result, one point less.
+            truncate: the first half of the real body, under a matching length. cut: the same, but the header promises
+            all. empty: 200 without a body. wrong_type: a JSON list. wrong_shape: of a result, one point less.
             reset: the connection is reset. hang: so after `delay` s (5) of silence.
             unreachable: nobody listens for `delay` s (1); open connections are reset.
         """
@@ -196,9 +196,9 @@ class LoopbackService:
     def next_job(self, **script: Any) -> None:
         """What happens to the next job that is accepted; several calls queue up, one job each.
 
-        Args: fail ("system": not charged, or "user": charged), reason, reason_code (1305: ran too long), cancel (True: as
-        if from the dashboard, when its turn comes), queue_seconds, run_seconds, shots_granted, charge_delay (s from its end
-        until the charge is final), skip and times (of jobs), tag (a regex: only jobs with such a tag).
+        Args: fail ("system": not charged, or "user": charged), reason, reason_code (1305: ran too long), cancel
+        (True: as if from the dashboard, when its turn comes), queue_seconds, run_seconds, shots_granted, charge_delay
+        (s from its end until the charge is final), skip and times (of jobs), tag (a regex: only jobs with such a tag).
         """
         self.ask("POST", "next_job", script)
 
@@ -207,9 +207,10 @@ class LoopbackService:
 
         Args: plan ("open" refuses sessions; "pay-as-you-go", "flex", "premium"); token_ttl s; reject_key (IAM knows the
         key no more); usage_limit, usage_consumed s and usage_reached (True: jobs stay queued); noise ("calibration" or
-        "ideal"); drift ({"sigma": 0.3, "seed": 1}: true errors are lognormal about the calibration's; None); queue_seconds,
-        run_seconds and charge_delay of every job; clock_skew s of the service's clock; max_executions of a job (5,000,000);
-        job_limit_seconds (predicted QPU time above it: 1305); enforce_cost (the same for max_execution_time).
+        "ideal"); drift ({"sigma": 0.3, "seed": 1}: true errors are lognormal about the calibration's; None);
+        queue_seconds, run_seconds and charge_delay of every job; clock_skew s of the service's clock; max_executions
+        of a job (5,000,000); job_limit_seconds (predicted QPU time above it: 1305); enforce_cost (the same for
+        max_execution_time).
         """
         self.ask("POST", "settings", values)
 
@@ -255,9 +256,9 @@ class LoopbackService:
     def billing(self) -> list[dict[str, Any]]:
         """Every job that was ever accepted, once, the oldest first.
 
-        Keys: id, backend, session_id, state (Queued, Running, Completed, Failed, Cancelled), reason, reason_code, circuits
-        (after broadcasting) and executions (circuits times shots) as counted from the payload, created, started, finished
-        (s since 1970), tags, predicted and charged (QPU seconds; None until it has ended).
+        Keys: id, backend, session_id, state (Queued, Running, Completed, Failed, Cancelled), reason, reason_code,
+        circuits (after broadcasting) and executions (circuits times shots) as counted from the payload, created,
+        started, finished (s since 1970), tags, predicted and charged (QPU seconds; None until it has ended).
         """
         return list(self.ask("GET", "billing"))
 
@@ -274,7 +275,9 @@ class LoopbackService:
         return list(self.ask("GET", "sessions"))
 
     def log(self, method: str = ".*", path: str = "") -> list[dict[str, Any]]:
-        """Requests as they came: time, method, path, query (JSON), status (None: no reply), fault, job (that it made)."""
+        """Requests as they came: time, method, path, query (JSON), status (None: no reply), fault, job (that it
+        made).
+        """
         return [
             entry
             for entry in self.ask("GET", "log")

@@ -54,7 +54,9 @@ class Lowered:
 
 
 def evaluate(expression: ParameterExpression | float, columns: dict[str, Array]) -> Array | float:
-    """The angle at every point. Affine expressions elementwise, so that a point's angle never depends on its neighbours."""
+    """The angle at every point. Affine expressions elementwise, so that a point's angle never depends on its
+    neighbours.
+    """
     if not isinstance(expression, ParameterExpression) or not expression.parameters:
         return float(expression)
     parameters = sorted(expression.parameters, key=lambda parameter: parameter.name)
@@ -115,4 +117,4 @@ def lower(circuit: QuantumCircuit, values: Array, chip: Chip) -> Lowered:
     head = hashlib.blake2b("\n".join(words).encode()).digest()
     table = np.stack(moving, axis=1) if moving else np.zeros((len(values), 0))
     seeds = [hashlib.blake2b(head + row.tobytes(), digest_size=16).digest() for row in np.ascontiguousarray(table)]
-    return Lowered(operations, measured, dict((r.name, r.size) for r in circuit.cregs), straight, len(values), seeds)
+    return Lowered(operations, measured, {r.name: r.size for r in circuit.cregs}, straight, len(values), seeds)

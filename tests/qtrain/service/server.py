@@ -1,4 +1,6 @@
-"""The process: `python -m tests.qtrain.service.server --folder F`. Prints its port, serves, and ends with its parent."""
+"""The process: `python -m tests.qtrain.service.server --folder F`. Prints its port, serves, and ends with its
+parent.
+"""
 
 from __future__ import annotations
 

@@ -59,7 +59,8 @@ class Store:
         self.lock = threading.RLock()
         self.connection = sqlite3.connect(folder / "service.sqlite3", check_same_thread=False, isolation_level=None)
         self.connection.row_factory = sqlite3.Row
-        # the write-ahead log survives the death of the process; only the machine's would lose it, and that ends the test
+        # the write-ahead log survives the death of the process; only the machine's would lose it, and that ends the
+        # test
         self.connection.execute("PRAGMA journal_mode=WAL")
         self.connection.execute("PRAGMA synchronous=OFF")
         self.connection.executescript(SCHEMA)

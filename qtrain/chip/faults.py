@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
+from qtrain.chip.credentials import without_credentials
 from qtrain.chip.types import JobStatus
 from qtrain.errors import ConfigError, JobError
 
@@ -96,7 +97,8 @@ _SYSTEM_WORDS = re.compile(
 
 
 def redacted(text: str) -> str:
-    """Text without what looks like a credential."""
+    """Text without the credentials of the environment, and without what looks like one."""
+    text = without_credentials(text)
     for pattern in _SECRETS:
         text = pattern.sub(lambda m: f"{m[1]}{m[2]}***" if m.re.groups else "***", text)
     return text

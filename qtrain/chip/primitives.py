@@ -6,6 +6,7 @@ ones that they replace; both take the same circuits and options and return the s
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from qiskit.providers import BackendV2
 
 from qcompile.device import Device
 from qcompile.errors import MissingExtraError
+from qtrain.chip.faults import Kind, classify
+from qtrain.chip.rehearsal import is_stored, stored_backend
 from qtrain.chip.types import Bits, Health, JobState, JobStatus, Options, Pub, Service
 from qtrain.errors import ConfigError, ExecutorError
 
@@ -63,10 +66,14 @@ def service_of(backend: Any, mode: str = "batch", options: Options | None = None
 
 
 def backend_by_name(name: str, instance: str | None = None) -> Any:
-    """A backend by its name: "aer", "fake_<device>", or one of the IBM account in the environment or saved on disk.
+    """A backend by its name: one of the IBM account in the environment or saved on disk, or, to rehearse here, "aer",
+    "fake_<device>" or a stored calibration with its date ("ibm_fez_2025-02-26") or as a file.
 
-    Raises: MissingExtraError; ConfigError: there is no such backend.
+    Raises: MissingExtraError; ConfigError: there is no such backend, or no account; ExecutorError: the service cannot
+        be reached.
     """
+    if is_stored(name):
+        return stored_backend(name)
     if name == "aer":
         try:
             from qiskit_aer import AerSimulator
@@ -79,12 +86,33 @@ def backend_by_name(name: str, instance: str | None = None) -> Any:
     except ImportError as error:
         raise MissingExtraError(f'backend {name!r} needs qiskit-ibm-runtime: pip install "qonchip[ibm]".') from error
     if name.startswith("fake_"):
-        known = {backend.name: backend for backend in fake_provider.FakeProviderForBackendV2().backends()}
+        fakes = [cls for cls in vars(fake_provider).values() if isinstance(cls, type) and issubclass(cls, BackendV2)]
+        known = {getattr(cls, "backend_name", ""): cls for cls in fakes}
         if name not in known:
-            raise ConfigError(f"backend = {name!r}. Expected one of {', '.join(sorted(known))}.")
-        return known[name]
-    service = runtime.QiskitRuntimeService(**({} if instance is None else {"instance": instance}))
-    return service.backend(name)
+            near = difflib.get_close_matches(name, known, n=5) or ["fake_manila", "fake_fez"]
+            raise ConfigError(f"backend = {name!r} is unknown. Expected a fake one such as {', '.join(near)}.")
+        return known[name]()
+    try:
+        service = runtime.QiskitRuntimeService(**({} if instance is None else {"instance": instance}))
+        return service.backend(name)
+    except Exception as error:  # whatever the client raises
+        raise _unreachable(name, error) from None
+
+
+def _unreachable(name: str, error: Exception) -> ConfigError | ExecutorError:
+    fault = classify(error)
+    rehearse = (
+        'To rehearse here, free of charge: "aer", "fake_manila", or a stored calibration with its date '
+        "(`qcompile devices`)."
+    )
+    if fault.kind is Kind.DENIED:
+        return ConfigError(
+            f"backend = {name!r}: {fault.text} Expected an API key in QISKIT_IBM_TOKEN, or an account saved with "
+            f"QiskitRuntimeService.save_account(...). {rehearse}"
+        )
+    if fault.kind is Kind.REFUSED:
+        return ConfigError(f"backend = {name!r}: {fault.text} Expected a backend of your account. {rehearse}")
+    return ExecutorError(f"backend = {name!r}: the service cannot be reached ({fault.text}). Try again later.")
 
 
 class RuntimeService:
@@ -232,8 +260,9 @@ class BackendService:
         return not self.is_local
 
     def device(self) -> Device:
-        """The backend's target."""
-        return Device.from_backend(self._given)
+        """The backend's target, or the stored calibration that it was made from."""
+        stored = getattr(self._given, "calibration", None)
+        return stored if isinstance(stored, Device) else Device.from_backend(self._given)
 
     def calibration_id(self) -> str:
         """Constant: such a backend is not asked anew."""

@@ -31,6 +31,7 @@ from qtrain.errors import JobError
 from qtrain.jobs import JobLedger
 
 GROWTH = 1.3  # of the time between two looks at a job
+_SIMULATED = 0.005  # s before the first look at a job that runs here
 
 
 @dataclass
@@ -207,7 +208,7 @@ class Submission:
 
     def _next_final(self, live: Sequence[_Live]) -> _Live:
         """The first job that has ended, in whatever order they do."""
-        pause = self.patience.first_poll
+        pause = _SIMULATED if self.service.is_local else self.patience.first_poll
         while True:
             for job in live:
                 status = self._status(job)

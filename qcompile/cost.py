@@ -198,7 +198,7 @@ def execution_cost(
             notes.append(f"each circuit is a task; program sets of up to {found.circuits_per_task} cost less")
     else:
         per_job = device.limits.max_executions_per_job
-        jobs = math.ceil(executions / per_job) if per_job else 1
+        jobs = math.ceil(circuits / max(1, per_job // shots)) if per_job else 1  # a circuit stays in one job
     rep_delay = device.timing.rep_delay
     if rep_delay is None:
         rep_delay = _DEFAULT_REP_DELAY

@@ -25,8 +25,9 @@ from qtrain.layer import QuantumLayer
 from qtrain.ledger import Ledger
 from qtrain.masked import masked
 from qtrain.model import QuantumModel
+from qtrain.result import TrainResult
 from qtrain.resume import resume
-from qtrain.train import TrainResult, evaluate, iter_train, train, train_step
+from qtrain.train import evaluate, iter_train, train, train_step
 
 __all__ = [
     "AerExecutor",

@@ -16,16 +16,22 @@ if TYPE_CHECKING:
 
 
 def step_bill(task: Task, program: Program, step: int) -> tuple[Ledger, Ledger]:
-    """(least, most) that step 0, 1, ... spends, evaluations of the test set included; equal unless pruned unevenly."""
+    """(least, most) that step 0, 1, ... spends, evaluations of the test set included; equal unless pruned unevenly.
+
+    The rows of the batch and all points of the gradient are one submission, the test set is another; each is as few
+    jobs as the limits of the service allow.
+    """
     shots: int | None = getattr(task.executor, "shots", None)
+    capacity_of = getattr(task.executor, "capacity", None)
+    capacity = None if capacity_of is None else capacity_of(program)
     settings, batch = task.settings, task.settings.batch_size
-    forward = bill(program, batch, shots)
+    tested = Ledger()
     if task.test_set is not None and settings.evaluates_after(step + 1):
-        forward += bill(program, len(task.test_set), shots)
+        tested = bill(program, len(task.test_set), shots, capacity=capacity)
     fewest, most = (circuits // max(1, program.num_bases) for circuits in task.gradient.circuits(program, batch, step))
     return (
-        forward + bill(program, fewest, shots),
-        forward + bill(program, most, shots),
+        bill(program, batch + fewest, shots, capacity=capacity) + tested,
+        bill(program, batch + most, shots, capacity=capacity) + tested,
     )
 
 

@@ -13,7 +13,7 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,10 +22,19 @@ from qcompile.errors import QonchipError
 
 DONE, FAILED, STOPPED = 0, 1, 130
 
-EXECUTORS = ("exact", "noisy", "propagation", "aer", "auto", "chip")
+EXECUTORS = ("exact", "noisy", "propagation", "aer", "torch", "auto", "chip")
+
+
+def _number_or_text(text: str) -> float | str:
+    """A budget: seconds, or words that `Budget.parse` reads."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
 
 # option, section, key, type, choices, help
-OPTIONS: tuple[tuple[str, str, str, type, tuple[str, ...] | None, str], ...] = (
+OPTIONS: tuple[tuple[str, str, str, Callable[[str], Any], tuple[str, ...] | None, str], ...] = (
     ("--data", "data", "source", str, None, "digits, a .csv or a .npz file (x, y); default digits"),
     ("--label", "data", "label", str, None, "label column of a CSV file; default the last one"),
     ("--scale", "data", "scale", str, ("none", "minmax"), "minmax: columns to [0, pi]; default none: values are rad"),
@@ -34,9 +43,15 @@ OPTIONS: tuple[tuple[str, str, str, type, tuple[str, ...] | None, str], ...] = (
     ("--ansatz", "model", "ansatz", str, ("rzz_ring", "rzz_ry", "u3cu3", "efficient_su2"), "default rzz_ring"),
     ("--qubits", "model", "qubits", int, None, "default: as many as encoder and classes need"),
     ("--blocks", "model", "blocks", int, None, "repetitions of the ansatz; default 3"),
-    ("--executor", "executor", "kind", str, EXECUTORS, "default noisy with a device, else exact"),
+    ("--executor", "executor", "kind", str, EXECUTORS, "default chip with a backend, noisy with a device, else exact"),
     ("--device", "executor", "device", str, None, "stored calibration by name, or a JSON file"),
     ("--shots", "executor", "shots", int, None, "executions of each circuit; default 1024 if noisy or aer, else none"),
+    ("--torch-device", "executor", "torch_device", str, None, "torch: cpu, cuda, cuda:1; default cpu"),
+    ("--backend", "executor", "backend", str, None,
+     "chip: a name of your IBM account (QISKIT_IBM_TOKEN, or saved), or to rehearse here: fake_manila, aer"),
+    ("--mode", "executor", "mode", str, ("batch", "job", "session"), "chip: how jobs are sent; default batch"),
+    ("--yes-i-accept", "executor", "accept_seconds", float, None,
+     "chip: QPU seconds that you agree to pay for, in place of a budget"),
     ("--gradient", "gradient", "method", str, None,
      "parameter_shift, adjoint, spsa, finite_difference, rotosolve (with --optimizer sgd --lr 1 --schedule constant), "
      "or a call: 'natural(adjoint(), regularization=0.1)', 'average(spsa(c=0.2), 4)'; default by the executor"),
@@ -49,9 +64,10 @@ OPTIONS: tuple[tuple[str, str, str, type, tuple[str, ...] | None, str], ...] = (
     ("--batch-size", "train", "batch_size", int, None, "rows a step; default 32"),
     ("--seed", "train", "seed", int, None, "of rows, weights, batches, shots and compiler; default 0"),
     ("--schedule", "train", "schedule", str, ("cosine", "constant"), "of the learning rate; default cosine"),
-    ("--checkpoint-every", "train", "checkpoint_every", int, None, "steps; default 10"),
+    ("--checkpoint-every", "train", "checkpoint_every", int, None, "steps; default 10, on a chip 1"),
     ("--evaluate-every", "train", "evaluate_every", int, None, "steps; default: the test set at the end only"),
-    ("--budget", "train", "budget", float, None, "QPU seconds that must not be exceeded"),
+    ("--budget", "train", "budget", _number_or_text, None,
+     "what must not be exceeded: QPU seconds (60, '2 min'), on a chip money too ('25 USD')"),
     ("--run-dir", "train", "run_dir", str, None, "keeps metrics and checkpoints; default: nothing is kept"),
 )  # fmt: skip
 
@@ -167,10 +183,16 @@ def _cost(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     lines = []
     for name, bill in (("least", least), ("most", most)):
         usd = price(bill, device, layer.program)
-        values[name] = {"circuits": bill.circuits, "shots": bill.shots, "qpu_seconds": bill.qpu_seconds, "usd": usd}
+        values[name] = {
+            "circuits": bill.circuits,
+            "shots": bill.shots,
+            "jobs": bill.jobs,
+            "qpu_seconds": bill.qpu_seconds,
+            "usd": usd,
+        }
         money = "" if usd is None else f", {usd:,.2f} USD"
-        lines.append(_spent(bill.circuits, bill.shots, bill.qpu_seconds) + money)
-    exact = least == most
+        lines.append(f"{_spent(bill.circuits, bill.shots, bill.qpu_seconds)} in {bill.jobs:,} jobs{money}")
+    exact = values["exact"] = least == most
     head = f"{task.settings.steps} steps" + ("" if device is None else f" on {device.name}")
     text = f"{head}: {lines[1]}" if exact else f"{head}, at least: {lines[0]}\n{head}, at most: {lines[1]}"
     return values, text

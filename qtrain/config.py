@@ -2,7 +2,8 @@
 
 [data]      source = "digits" | "rows.csv" | "rows.npz"   label   scale = "none" | "minmax"   test_fraction
 [model]     encoder   ansatz   qubits   blocks
-[executor]  kind = "exact" | "noisy" | "propagation" | "aer" | "auto" | "chip"   device   shots   effort
+[executor]  kind = "exact" | "noisy" | "propagation" | "aer" | "torch" | "auto" | "chip"   device   shots   effort
+            torch: torch_device   chip: backend   instance   mode   accept_seconds   mitigate_readout   options
 [gradient]  method   ratio   accumulation_window   pruning_window
 [train]     optimizer lr steps batch_size seed schedule checkpoint_every evaluate_every budget run_dir
 """
@@ -13,7 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,6 +22,8 @@ from qiskit import QuantumCircuit
 
 from qcompile.calibration import load_device
 from qtrain import ansatze, datasets, encoders, gradients
+from qtrain.chip.budget import Budget
+from qtrain.chip.credentials import refuse_credentials
 from qtrain.datasets import Dataset
 from qtrain.encoders import Built
 from qtrain.errors import ConfigError, DataError
@@ -30,6 +33,9 @@ from qtrain.model import QuantumModel
 from qtrain.record import make_executor
 from qtrain.settings import Settings
 from qtrain.task import Task
+
+if TYPE_CHECKING:
+    from qcompile.device import Device
 
 ENCODERS = ("angle", "ry_rz_rx_ry", "zz_feature_map")
 ANSATZE = ("rzz_ring", "rzz_ry", "u3cu3", "efficient_su2")
@@ -62,15 +68,24 @@ class ModelSection(_Section):
 
 
 class ExecutorSection(_Section):
-    """Who evaluates. Left out: noisy where a device is named, else exact. Shots: 1024 if noisy, aer or chip, else none.
+    """Who evaluates. Left out: chip where a backend is named, noisy where a device is, else exact.
 
-    "auto" is what `qtrain.simulator_for` chooses for the circuit, the device and the shots.
+    Shots: 1024 if noisy, aer or chip, else none. "auto" is what `qtrain.simulator_for` chooses for the circuit, the
+    device and the shots. A chip is a `backend` by name; `device` serves its bill alone, without the network. Its
+    `options` go to the service's sampler as they are: [executor.options.dynamical_decoupling] enable = true.
     """
 
-    kind: Literal["exact", "noisy", "propagation", "aer", "auto", "chip"] | None = None
+    kind: Literal["exact", "noisy", "propagation", "aer", "torch", "auto", "chip"] | None = None
     device: str | None = None
     shots: int | None = None
     effort: Literal["fast", "normal", "best"] = "normal"
+    torch_device: str | None = None
+    backend: str | None = None
+    instance: str | None = None
+    mode: Literal["batch", "job", "session"] | None = None
+    accept_seconds: float | None = None
+    mitigate_readout: bool | None = None
+    options: dict[str, Any] | None = None
 
 
 class GradientSection(_Section):
@@ -91,9 +106,9 @@ class TrainSection(_Section):
     batch_size: int = 32
     seed: int = 0
     schedule: str = "cosine"
-    checkpoint_every: int = 10
+    checkpoint_every: int | None = None
     evaluate_every: int | None = None
-    budget: float | None = None
+    budget: float | str | None = None
     run_dir: str | None = None
 
 
@@ -108,8 +123,9 @@ class Config(_Section):
 
     @property
     def kind(self) -> str:
-        """exact, noisy, propagation, aer, auto or chip."""
-        return self.executor.kind or ("noisy" if self.executor.device else "exact")
+        """exact, noisy, propagation, aer, torch, auto or chip."""
+        section = self.executor
+        return section.kind or ("chip" if section.backend else "noisy" if section.device else "exact")
 
     @property
     def shots(self) -> int | None:
@@ -123,7 +139,7 @@ def read_config_file(path: str | Path | None, overrides: Mapping[tuple[str, str]
     Files that the configuration names (data.source, a device's .json) are relative to it; run_dir is made where the
     command runs.
 
-    Raises: ConfigError: no such file, no TOML, an unknown key, a wrong type; names file and key.
+    Raises: ConfigError: no such file, no TOML, an unknown key, a wrong type, a credential; names file and key.
     """
     values: dict[str, Any] = {}
     if path is not None:
@@ -137,6 +153,7 @@ def read_config_file(path: str | Path | None, overrides: Mapping[tuple[str, str]
         if not isinstance(values.setdefault(section, {}), dict):
             raise ConfigError(f"{path}: {section} = {values[section]!r}. Expected a table: [{section}].")
         values[section][key] = value
+    refuse_credentials(values, str(path or "options"))
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -160,14 +177,12 @@ def _toml(path: Path) -> dict[str, Any]:
 def build(config: Config, *, dry: bool = False) -> Task:
     """The task that a configuration describes; `dry`: on an executor that only counts.
 
-    Raises: ConfigError, DataError, ModelError, UnknownDeviceError.
+    Raises: ConfigError, DataError, ModelError, UnknownDeviceError. On a chip also MissingExtraError, ExecutorError: its
+        backend cannot be reached.
     """
-    if config.kind == "chip" and not dry:
-        raise ConfigError(
-            "executor 'chip': running on a chip comes in a later release. "
-            "Use --executor noisy --device D for its noise model, or `qtrain cost` for its bill."
-        )
-    settings = Settings(**{f.name: getattr(config.train, f.name) for f in fields(Settings)})
+    _refuse_strangers(config)
+    chosen = {f.name: getattr(config.train, f.name) for f in fields(Settings)}
+    settings = Settings(**chosen | {"budget": _seconds(config)})
     gradient = make_gradient(config)
     train_set, test_set = make_data(config)
     model = make_model(config, train_set)
@@ -175,9 +190,13 @@ def build(config: Config, *, dry: bool = False) -> Task:
 
 
 def make_named_executor(config: Config, model: QuantumModel, dry: bool) -> Executor:
-    """The executor of a configuration. An exact one leaves a device aside, "auto" may go without."""
+    """The executor of a configuration. An exact one leaves a device aside, "auto" and "torch" may go without."""
+    if config.kind == "chip" and not dry:
+        return _chip(config)
     device = None
-    if config.kind != "exact" and not (config.kind == "auto" and config.executor.device is None):
+    if config.kind == "chip":
+        device = _chip_device(config)
+    elif config.kind != "exact" and not (config.kind in ("auto", "torch") and config.executor.device is None):
         if config.executor.device is None:
             raise ConfigError(f"executor {config.kind!r} needs a device. Add --device, e.g. --device ibm_manila.")
         device = load_device(config.executor.device)
@@ -190,10 +209,80 @@ def make_named_executor(config: Config, model: QuantumModel, dry: bool) -> Execu
 
         seed, effort = config.train.seed, config.executor.effort
         return simulator_for(model, device, shots=config.shots, seed=seed, effort=effort)
+    if config.kind == "torch":
+        place = config.executor.torch_device or "cpu"
+        seed, effort = config.train.seed, config.executor.effort
+        return make_executor("TorchSimulator", device, torch_device=place, shots=config.shots, seed=seed, effort=effort)
     if device is None:
         return make_executor("ExactSimulator", None, shots=config.shots)
     kind = {"noisy": "NoisySimulator", "propagation": "PropagationSimulator", "aer": "AerExecutor"}[config.kind]
     return make_executor(kind, device, shots=config.shots, seed=config.train.seed, effort=config.executor.effort)
+
+
+def _refuse_strangers(config: Config) -> None:
+    """Keys of one kind of executor on another would do nothing. Raises: ConfigError."""
+    section = config.executor
+    of_a_chip = ("backend", "instance", "mode", "accept_seconds", "mitigate_readout", "options")
+    for kind, keys in (("chip", of_a_chip), ("torch", ("torch_device",))):
+        named = [key for key in keys if getattr(section, key) is not None]
+        if config.kind != kind and named:
+            raise ConfigError(
+                f"executor.{named[0]} is for executor {kind!r}, this is {config.kind!r}. "
+                f"Leave it out, or choose --executor {kind}."
+            )
+
+
+def _chip(config: Config) -> Executor:
+    """A backend by its name, with all that is passed on to it."""
+    from qtrain.executors.chip import ChipExecutor
+
+    section = config.executor
+    if section.backend is None:
+        raise ConfigError(
+            "executor 'chip' needs a backend. Add --backend: a name of your IBM account (ibm_fez), or fake_manila or "
+            "aer to rehearse here, free of charge. --device serves `qtrain cost` alone."
+        )
+    if section.device is not None:
+        raise ConfigError(
+            f"executor.device = {section.device!r} beside backend {section.backend!r}: a chip has its own calibration. "
+            "Leave it out; give it to `qtrain cost` as --device for a bill without the network."
+        )
+    arguments = {key: getattr(section, key) for key in ("instance", "mode", "mitigate_readout", "options")}
+    return ChipExecutor.from_name(
+        section.backend,
+        shots=config.shots,
+        seed=config.train.seed,
+        effort=section.effort,
+        budget=config.train.budget,
+        accept_seconds=section.accept_seconds,
+        **{key: value for key, value in arguments.items() if value is not None},
+    )
+
+
+def _chip_device(config: Config) -> Device:
+    """Whose bill it is: a stored calibration, or that of the backend as it is now."""
+    from qtrain.chip.primitives import backend_by_name, service_of
+
+    section = config.executor
+    if section.device is not None:
+        return load_device(section.device)
+    if section.backend is None:
+        raise ConfigError(
+            "executor 'chip' needs a device or a backend for its bill. Add --device ibm_fez (a stored calibration), or "
+            "--backend for the calibration of now."
+        )
+    return service_of(backend_by_name(section.backend, section.instance)).device()
+
+
+def _seconds(config: Config) -> float | None:
+    """The limit of the settings, QPU seconds. A chip's executor keeps the budget itself: it knows what was charged."""
+    budget = config.train.budget
+    cap = None if budget is None else Budget.parse(budget)
+    if cap is None or config.kind == "chip":
+        return None
+    if cap.seconds is None:
+        raise ConfigError(f"budget = {budget!r}: executor {config.kind!r} counts QPU seconds. Expected 60, or '2 min'.")
+    return cap.seconds
 
 
 def make_gradient(config: Config) -> GradientMethod:

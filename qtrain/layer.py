@@ -13,6 +13,7 @@ from qtrain.errors import ConfigError, ExecutorError, ModelError, RunError
 from qtrain.executors.base import BACKWARD, EVALUATE, FORWARD, NUM_STREAMS, WEIGHTS, Executor, Key, generator
 from qtrain.gradients.base import Array, GradientMethod, Mask, check_finite
 from qtrain.model import QuantumModel
+from qtrain.prefetch import gradient_requests
 
 if TYPE_CHECKING:
     from qcompile.compiled import CompiledCircuit
@@ -93,6 +94,8 @@ class QuantumLayer(nn.Module):
             # a tensor of this pass alone, whose gradient can be masked before it is added to others
             weights = weights.view_as(weights)
             weights.register_hook(one_pass.masked)
+        if hasattr(self.executor, "prefetch"):
+            self._prefetch(self.program.angles(rows.detach().numpy(), weights.detach().numpy()), one_pass)
         values: torch.Tensor = _Expectations.apply(self.program.torch_angles(rows, weights), one_pass)
         return values.to(x.dtype).to(x.device)
 
@@ -104,6 +107,27 @@ class QuantumLayer(nn.Module):
         check_finite(f"{type(self.executor).__name__}: expectation", values)
         return values
 
+    def recompile(self) -> None:
+        """Compiles anew for the executor's device as it is now; weights, step and the method's state stay."""
+        model = self.model
+        self.program = self.executor.prepare(
+            model.circuit, list(model.observables), features=list(model.features), weights=list(model.weights)
+        )
+
+    def _prefetch(self, angles: Array, one_pass: _Pass) -> None:
+        """Forward pass and gradient in one request, for an executor whose requests wait in a queue."""
+        requests = gradient_requests(
+            self.gradient,
+            self.executor,
+            self.program,
+            angles,
+            self.gradient_state,
+            key=one_pass.key(BACKWARD),
+            weights=one_pass.mask(self.program.num_weights),
+            features=one_pass.features,
+        )
+        self.executor.prefetch(self.program, [(angles, one_pass.key(FORWARD)), *requests])  # type: ignore[attr-defined]
+
     def _estimate(self, angles: Array, cotangent: Array, one_pass: _Pass) -> Array:
         check_finite("dL/dE", cotangent)
         gradient, state = self.gradient.estimate(
@@ -113,7 +137,7 @@ class QuantumLayer(nn.Module):
             cotangent,
             self.gradient_state,
             key=one_pass.key(BACKWARD),
-            weights=None if one_pass.weights else np.zeros(self.program.num_weights, dtype=bool),
+            weights=one_pass.mask(self.program.num_weights),
             features=one_pass.features,
         )
         check_finite("dL/d angle", gradient.values)
@@ -175,6 +199,10 @@ class _Pass:
 
     def key(self, stream: int) -> Key:
         return self.layer.seed, self.step, stream + NUM_STREAMS * self.call
+
+    def mask(self, num_weights: int) -> Mask | None:
+        """[weight] which derivatives are wanted; None: all."""
+        return None if self.weights else np.zeros(num_weights, dtype=bool)
 
     def masked(self, gradient: torch.Tensor) -> torch.Tensor:
         """A weight that was not drawn may share a slot with one that was: its part of a derivative is dropped."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from qiskit import QuantumCircuit
 from qiskit.circuit import ControlFlowOp, Parameter
 from qiskit.quantum_info import Pauli, SparsePauliOp
 
 from qtrain.errors import ModelError
-from qtrain.measurement import checked_observables
-from qtrain.program import split_parameters
+from qtrain.measurement import checked_observables, measurement
+from qtrain.program import Program, lower_ops, split_parameters
+from qtrain.slots import angle_map
 
 MAX_LISTED = 5
 _FACTOR = re.compile("([XYZ])([0-9]{1,9})")
@@ -73,6 +75,17 @@ class QuantumModel:
             f"QuantumModel({self.circuit.num_qubits} qubits, {len(self.features)} features, "
             f"{len(self.weights)} weights, {len(self.observables)} observables)"
         )
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of what the circuit, its parameters and observables mean, whatever it is compiled to.
+
+        Raises: ModelError: a gate that cannot be trained.
+        """
+        ops, expressions = lower_ops(self.circuit)
+        angles = angle_map(expressions, self.features, self.weights)
+        program = Program(self.circuit.num_qubits, tuple(ops), angles, self.observables, measurement(self.observables))
+        return program.sha256
 
 
 def _without_final_measurements(circuit: QuantumCircuit) -> QuantumCircuit:

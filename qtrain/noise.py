@@ -98,6 +98,7 @@ def lower_for_device(
         compiled=compiled,
         device=device,
         durations=tuple(schedule(measured_circuit(compiled, b), device).duration for b in needed.bases),
+        parameters=(*chosen, *trained),
     )
 
 

@@ -69,6 +69,8 @@ class Program:
     noisy: tuple[NoisyCircuit, ...] = ()
     durations: tuple[float, ...] = ()
     """Of the circuit of each basis on the device, measurement included, s."""
+    parameters: tuple[Parameter, ...] = ()
+    """The circuit's own: features, then weights."""
 
     @property
     def A(self) -> Array:
@@ -249,5 +251,10 @@ def lower(
             "Remove the reset, or train on NoisySimulator(device), which can."
         )
     return Program(
-        circuit.num_qubits, tuple(ops), angle_map(expressions, chosen, trained), checked, measurement(checked)
+        circuit.num_qubits,
+        tuple(ops),
+        angle_map(expressions, chosen, trained),
+        checked,
+        measurement(checked),
+        parameters=(*chosen, *trained),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from qtrain.errors import ConfigError, RunError
 from qtrain.executors.base import Executor
 from qtrain.gradients.base import GradientMethod
 from qtrain.model import QuantumModel
+from qtrain.paid import paid
 from qtrain.run import FORMAT
 from qtrain.settings import Settings
 from qtrain.task import Loss, Task, describe, loss_name
@@ -42,10 +43,12 @@ def inputs(task: Task, identity: dict[str, Any]) -> tuple[dict[str, Any], dict[s
     files = {"circuit.qpy": circuit.getvalue(), "data.npz": data.getvalue()}
     if device is not None:
         files["device.json"] = device_to_json(device).encode()
+    chip = paid(task.executor)
+    cap = {} if chip is None else {"budget": None if chip.budget is None else str(chip.budget)}
     config = {
         "format": FORMAT,
         "settings": asdict(task.settings),
-        "executor": describe(task.executor),
+        "executor": describe(task.executor) | cap,
         "device": None if device is None else device.name,
         "gradient": task.gradient.name,
         "loss": loss_name(task.loss),
@@ -74,13 +77,25 @@ def read_task(
     executor: Executor | None = None,
     gradient: GradientMethod | None = None,
     loss: Loss | None = None,
+    budget: float | str | None = None,
 ) -> Task:
     """The task of a run directory; what is passed is taken instead of what is stored.
 
+    Args:
+        budget: instead of the recorded one: that of a chip if it is trained on one, else that of the settings.
+
     Raises: RunError: a file is missing or damaged, or an executor, gradient method or loss of somebody's own was used
-        and is not passed.
+        and is not passed. ConfigError: a budget that cannot be read, or beside a chip's executor, which has its own.
     """
     stored_train, stored_test = _read(path / "data.npz", lambda data: _datasets(data, config["data"]))
+    on_chip = "budget" in config["executor"]
+    if on_chip and budget is not None:
+        if executor is not None:
+            raise ConfigError(f"budget = {budget!r} beside an executor. Expected the budget in the executor itself.")
+        config = config | {"executor": config["executor"] | {"budget": budget}}
+    settings = _settings(path, config["settings"])
+    if not on_chip and budget is not None:
+        settings = replace(settings, budget=_seconds(budget))
     return Task(
         # `or` would take an executor or data set that is empty (a new Replay) for none
         model=_read(path / "circuit.qpy", lambda data: _model(data, config["model"])) if model is None else model,
@@ -88,7 +103,7 @@ def read_task(
         test_set=stored_test if test_set is None else test_set,
         executor=_executor(path, config) if executor is None else executor,
         gradient=_gradient(config["gradient"]) if gradient is None else gradient,
-        settings=_settings(path, config["settings"]),
+        settings=settings,
         loss=_loss(config["loss"]) if loss is None else loss,
     )
 
@@ -117,6 +132,13 @@ def _datasets(data: bytes, config: dict[str, Any]) -> tuple[Dataset, Dataset | N
         return train, Dataset(stored["test_x"], stored["test_y"], config["test"], classes)
 
 
+def _seconds(budget: float | str) -> float:
+    try:
+        return float(budget)
+    except ValueError:
+        raise ConfigError(f"budget = {budget!r}. Expected QPU seconds; only a chip has a budget in money.") from None
+
+
 def _settings(path: Path, stored: dict[str, Any]) -> Settings:
     unknown = sorted(set(stored) - {f.name for f in fields(Settings)})
     if unknown:
@@ -131,10 +153,10 @@ def _executor(path: Path, config: dict[str, Any]) -> Executor:
     options = dict(config["executor"])
     try:
         return make_executor(options.pop("kind"), device, **options)
-    except ConfigError:
+    except ConfigError as error:
         raise RunError(
             f"{path} was trained with {json.dumps(config['executor'])}, which cannot be made from a file. "
-            "Pass it: qtrain.resume(run_dir, executor=...)."
+            f"Pass it: qtrain.resume(run_dir, executor=...). ({error})"
         ) from None
 
 
@@ -175,4 +197,8 @@ def make_executor(kind: str, device: Device | None, **options: Any) -> Executor:
         from qtrain.executors.aer import AerExecutor
 
         return AerExecutor(device, **options)
+    if kind == "ChipExecutor":  # its device is what the service says now
+        from qtrain.executors.chip import ChipExecutor
+
+        return ChipExecutor.from_name(options.pop("backend"), **options)
     raise ConfigError(f"executor {kind!r} {'without a' if device is None else 'on a'} device is unknown.")

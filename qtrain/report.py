@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from qtrain.errors import RunError
+from qtrain.result import weights_sha256
 from qtrain.run import latest, read_config, read_metrics
-from qtrain.train import weights_sha256
 
 TABLE_ROWS = 10
 

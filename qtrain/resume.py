@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ from qtrain.executors.base import Executor
 from qtrain.gradients.base import GradientMethod
 from qtrain.model import QuantumModel
 from qtrain.record import read_task
+from qtrain.result import TrainResult
 from qtrain.run import RunDirectory, differences, latest, read_config
 from qtrain.task import Loss
-from qtrain.train import Rows, Trainer, TrainResult
+from qtrain.train import Rows, Trainer
 
 
 def resume(
@@ -26,7 +26,7 @@ def resume(
     executor: Executor | None = None,
     gradient: GradientMethod | None = None,
     loss: Loss | None = None,
-    budget: float | None = None,
+    budget: float | str | None = None,
     allow_changed_environment: bool = False,
     progress: bool | None = None,
 ) -> TrainResult:
@@ -37,7 +37,8 @@ def resume(
     Args:
         model, train_set, test_set, executor, gradient, loss: instead of what the directory holds; needed only for
             an executor, gradient method or loss of your own. They are compared with what was recorded.
-        budget: QPU seconds in all, what is spent already included, instead of the recorded limit.
+        budget: QPU seconds in all (on a chip also "25 USD"), what is spent already included, instead of the recorded
+            limit. An executor that is passed brings its own.
         allow_changed_environment: go on although versions or the machine changed; the last bits may differ.
 
     Raises: RunError: no run is there, another process is at it, its files are damaged, or something that the numbers
@@ -53,9 +54,8 @@ def resume(
             executor=executor,
             gradient=gradient,
             loss=loss,
+            budget=budget,
         )
-        if budget is not None:
-            task = replace(task, settings=replace(task.settings, budget=budget))
         trainer = Trainer(task)
         found = latest(run.path)
         recorded = run.config["identity"] if found is None else found[1]["identity"]
@@ -69,6 +69,8 @@ def resume(
 def open_run(run_dir: str | Path) -> Trainer:
     """The trainer of a run as it was at its last checkpoint, without its lock: to evaluate, not to train.
 
+    On a chip, what it costs to evaluate counts in the run's jobs and its budget.
+
     Raises: RunError: as `resume`; versions may have changed.
     """
     path = Path(run_dir)
@@ -78,6 +80,7 @@ def open_run(run_dir: str | Path) -> Trainer:
     if found is not None:
         check_same(path, found[1]["identity"], trainer.identity, True)
         trainer.load(found[1])
+    trainer.bind(path)
     return trainer
 
 

@@ -3,6 +3,7 @@
     config.json          settings, and the sha256 of everything that the numbers depend on
     circuit.qpy data.npz device.json     the inputs themselves (device.json only where there is a device)
     metrics.jsonl        one line a step
+    jobs.sqlite3         of a run on a chip: every job and every result that was paid for (jobs.py)
     checkpoints/         <step>-<sha256>.pt, the last two; torch files of tensors, numbers and strings only
     lock                 held (flock) by the process that trains
 
@@ -30,6 +31,7 @@ from qtrain.errors import RunError, StorageError
 
 FORMAT = 1  # of config.json
 KEPT_CHECKPOINTS = 2
+JOBS_FILE = "jobs.sqlite3"
 _SECTIONS = {"settings", "executor", "device", "gradient", "loss", "model", "data", "identity"}  # of config.json
 _CHECKPOINT = re.compile(r"(\d{8})-([0-9a-f]{64})\.pt")
 
@@ -64,6 +66,11 @@ class RunDirectory:
                     f"{path} holds a run already, {_progress(path)}. Resume it (qtrain resume {path}), or choose "
                     "another run directory."
                 )
+            if (path / JOBS_FILE).exists():
+                raise RunError(
+                    f"{path} holds {JOBS_FILE}, the jobs of a run whose config.json is missing. Restore that from a "
+                    "backup, or choose another run directory."
+                )
             for old in (path / "checkpoints").glob("*"):
                 old.unlink()
             (path / "metrics.jsonl").unlink(missing_ok=True)
@@ -82,6 +89,8 @@ class RunDirectory:
         config = read_config(path)
         lock = _lock(path)
         try:
+            for torn in (path / "checkpoints").glob(".*.partial"):  # of a process that was killed as it wrote
+                torn.unlink()
             return cls(path, config, lock)
         except BaseException:
             os.close(lock)

@@ -18,6 +18,7 @@ OPTIMIZERS = {
     "rmsprop": torch.optim.RMSprop,
     "sgd": torch.optim.SGD,
 }
+CHECKPOINT_EVERY = 10  # steps, where nothing is paid for
 SCHEDULES = ("cosine", "constant")
 
 
@@ -32,7 +33,7 @@ class Settings:
         batch_size: rows a step, drawn without replacement by (seed, step).
         seed: of the initial weights, the batches and every draw of the layer.
         schedule: "cosine", lr * (1 + cos(pi * step / steps)) / 2, or "constant".
-        checkpoint_every: steps between checkpoints.
+        checkpoint_every: steps between checkpoints; None: 10, or 1 where a step is paid for.
         evaluate_every: steps between evaluations of the test set; None: at the end only.
         budget: QPU seconds that must not be exceeded; None: no limit.
 
@@ -45,7 +46,7 @@ class Settings:
     batch_size: int = 32
     seed: int = 0
     schedule: str = "cosine"
-    checkpoint_every: int = 10
+    checkpoint_every: int | None = None
     evaluate_every: int | None = None
     budget: float | None = None
 
@@ -57,11 +58,12 @@ class Settings:
         _one_of("schedule", self.schedule, SCHEDULES)
         if not _real(self.lr) or self.lr <= 0:
             raise ConfigError(f"lr = {self.lr!r}. Expected a finite learning rate above 0.")
-        for name in ("steps", "batch_size", "checkpoint_every"):
+        for name in ("steps", "batch_size"):
             _whole(name, getattr(self, name), 1)
         _whole("seed", self.seed, 0)
-        if self.evaluate_every is not None:
-            _whole("evaluate_every", self.evaluate_every, 1)
+        for name in ("checkpoint_every", "evaluate_every"):
+            if getattr(self, name) is not None:
+                _whole(name, getattr(self, name), 1)
         if self.budget is not None and (not _real(self.budget) or self.budget <= 0):
             raise ConfigError(f"budget = {self.budget!r}. Expected QPU seconds above 0, or None for no limit.")
 
@@ -75,9 +77,10 @@ class Settings:
         """Whether the test set is evaluated after that many steps."""
         return done == self.steps or (self.evaluate_every is not None and done % self.evaluate_every == 0)
 
-    def checkpoints_after(self, done: int) -> bool:
-        """Whether a checkpoint is written after that many steps."""
-        return done == self.steps or done % self.checkpoint_every == 0
+    def checkpoints_after(self, done: int, *, paid: bool = False) -> bool:
+        """Whether a checkpoint is written after that many steps; `paid`: every step costs money."""
+        every = self.checkpoint_every or (1 if paid else CHECKPOINT_EVERY)
+        return done == self.steps or done % every == 0
 
     def make_optimizer(self, layer: QuantumLayer) -> torch.optim.Optimizer:
         """The masked optimizer of the layer's weights."""

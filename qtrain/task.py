@@ -17,6 +17,7 @@ from qtrain.executors.base import Executor
 from qtrain.gradients.base import GradientMethod
 from qtrain.layer import check_parts
 from qtrain.model import QuantumModel
+from qtrain.paid import paid
 from qtrain.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,10 +88,11 @@ class Task:
 
     def identity(self, program: Program) -> dict[str, Any]:
         """Everything that the numbers of this training depend on: plain values, and hashes of what is large."""
-        device = getattr(self.executor, "device", None)
+        # a chip's calibration moves while a run goes on: its circuit is the one before compilation
+        device = None if paid(self.executor) else getattr(self.executor, "device", None)
         settings = {k: v for k, v in asdict(self.settings).items() if k not in NUMBERS_DO_NOT_DEPEND_ON}
         return {
-            "circuit": program.sha256,
+            "circuit": self.model.sha256 if paid(self.executor) else program.sha256,
             "device": None if device is None else device.sha256,
             "train_set": self.train_set.sha256,
             "test_set": None if self.test_set is None else self.test_set.sha256,
@@ -117,6 +119,10 @@ def describe(executor: Executor) -> dict[str, Any]:
             "threshold",
             "max_terms",
             "method",
+            "backend",
+            "mode",
+            "options",
+            "mitigate_readout",
         )
         if hasattr(executor, name)
     }

@@ -7,13 +7,11 @@ uninterrupted one bit for bit (same machine and versions).
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,20 +20,19 @@ from torch.nn.functional import cross_entropy
 
 from qtrain.billing import step_bill
 from qtrain.datasets import Dataset, as_dataset
-from qtrain.errors import ExecutorError
+from qtrain.errors import BudgetError, ExecutorError, StorageError
 from qtrain.executors.base import BATCH, Executor, generator
 from qtrain.gradients.base import GradientMethod
 from qtrain.layer import QuantumLayer
 from qtrain.ledger import Ledger
 from qtrain.model import QuantumModel
+from qtrain.paid import bind_jobs, close, left_open, paid
 from qtrain.progress import TrainingProgress
 from qtrain.record import inputs
-from qtrain.run import RunDirectory, read_metrics
+from qtrain.result import TrainResult
+from qtrain.run import RunDirectory, checkpoints, read_metrics
 from qtrain.settings import Settings
 from qtrain.task import Loss, Task
-
-if TYPE_CHECKING:
-    from qcompile.compiled import CompiledCircuit
 
 Rows = Dataset | tuple[Any, Any] | list[Any] | torch.utils.data.Dataset[Any]
 
@@ -50,52 +47,13 @@ class Step(NamedTuple):
     evaluated: int
 
 
-@dataclass(frozen=True, eq=False)
-class TrainResult:
-    """What a training came to.
-
-    Attributes:
-        weights: [weight] rad, read-only.
-        losses, accuracies: of the batch of each step, before its weights moved.
-        test_accuracy, test_loss: after the last step; None if the test set was not evaluated then.
-        ledger: everything spent, evaluations of the test set included.
-        steps: steps done.
-        stopped: "finished" or "budget".
-        run_dir: None where none was asked for.
-        metrics: the lines of metrics.jsonl.
-        compiled: the circuit as compiled for the device, if there is one.
-    """
-
-    weights: NDArray[np.float64]
-    losses: tuple[float, ...]
-    accuracies: tuple[float, ...]
-    test_accuracy: float | None
-    test_loss: float | None
-    ledger: Ledger
-    steps: int
-    stopped: str
-    run_dir: Path | None
-    metrics: tuple[dict[str, Any], ...] = field(repr=False)
-    compiled: CompiledCircuit | None = field(repr=False)
-
-    @property
-    def weights_sha256(self) -> str:
-        """Hash of the weights, bit for bit."""
-        return weights_sha256(self.weights)
-
-
-def weights_sha256(weights: NDArray[np.float64]) -> str:
-    """Hash of weights, bit for bit; the same on every machine."""
-    return hashlib.sha256(np.ascontiguousarray(weights, "<f8").tobytes()).hexdigest()
-
-
 def train_step(
     layer: torch.nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor, loss: Loss
 ) -> tuple[float, float]:
     """One step on one batch: forward, loss, backward, move.
 
     Returns: loss and accuracy (share of rows whose largest output is the label's) before the weights moved.
-    Raises: ExecutorError: the loss is not finite; nothing moved.
+    Raises: ExecutorError: the loss or a derivative of it is not finite; nothing moved.
     """
     optimizer.zero_grad()
     outputs = layer(x)
@@ -103,6 +61,9 @@ def train_step(
     if not math.isfinite(value.item()):
         raise ExecutorError(f"the loss is {value.item()}. Expected a finite number; no weight was moved.")
     value.backward()
+    for name, parameter in layer.named_parameters():
+        if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
+            raise ExecutorError(f"the gradient by {name} is not finite. Expected finite numbers; no weight was moved.")
     optimizer.step()
     return value.item(), float((outputs.argmax(dim=1) == y).double().mean())
 
@@ -156,7 +117,7 @@ def train(
     test_set: Rows | None = None,
     loss: Loss = cross_entropy,
     run_dir: str | Path | None = None,
-    checkpoint_every: int = 10,
+    checkpoint_every: int | None = None,
     evaluate_every: int | None = None,
     budget: float | None = None,
     progress: bool | None = None,
@@ -190,7 +151,6 @@ def train_task(task: Task, *, run_dir: str | Path | None = None, progress: bool 
         return trainer.run(None, progress=progress)
     config, files = inputs(task, trainer.identity)
     with RunDirectory.create(run_dir, config, files) as run:
-        run.save(0, trainer.state())
         return trainer.run(run, progress=progress)
 
 
@@ -202,6 +162,7 @@ class Trainer:
         identity: what the numbers depend on; a checkpoint carries it.
         done: steps done.
         spent: what they cost, before an interruption too.
+        chip: the executor where it pays for its jobs; None: nothing is paid for.
     """
 
     def __init__(self, task: Task) -> None:
@@ -211,17 +172,22 @@ class Trainer:
         self.identity = task.identity(self.layer.program)
         self.done = 0
         self.spent = Ledger()
+        self.chip = paid(task.executor)
+        self._recorded: dict[str, Any] = {}  # what a checkpoint says of a chip's jobs and calibration
 
     def state(self) -> dict[str, Any]:
         """Everything that a checkpoint holds; a copy."""
         spent = self.spent
-        return {
+        state = {
             "step": self.done,
             "layer": _copied(dict(self.layer.state_dict())),
             "optimizer": _copied(self.optimizer.state_dict()),
             "ledger": [spent.circuits, spent.shots, spent.qpu_seconds, spent.jobs],
             "identity": self.identity,
         }
+        if self.chip is not None:
+            state["chip"] = {"run_id": self.chip.jobs.run_id, "calibration": _calibration(self.layer)}
+        return state
 
     def load(self, state: dict[str, Any]) -> None:
         """Goes on from a checkpoint's state."""
@@ -229,12 +195,22 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.done = state["step"]
         self.spent = Ledger(*state["ledger"])
+        self._recorded = state.get("chip", {})
+
+    def bind(self, run_dir: Path | None) -> None:
+        """Takes the jobs of a run directory, if the executor has any. Raises: RunError: they are not the run's."""
+        if self.chip is not None:
+            bind_jobs(self.chip, run_dir, self._recorded.get("run_id"))
 
     def run(self, run: RunDirectory | None, *, progress: bool | None) -> TrainResult:
         """The rest of the steps, with checkpoints where there is a run directory."""
-        settings, test_set, executor = self.task.settings, self.task.test_set, self.task.executor
+        path = None if run is None else run.path
+        self.bind(path)
+        if run is not None and not checkpoints(run.path):
+            run.save(0, self.state())
+        settings, executor = self.task.settings, self.task.executor
         lines = [] if run is None else read_metrics(run.path)
-        boundary, stopped = self.state(), "finished"
+        boundary, kept, reason = self.state(), self.done, ""
         # the ledger counts one step at a time, so that sums round the same way after an interruption
         spent_elsewhere, executor.ledger = executor.ledger, Ledger()
         spent_before = self.spent
@@ -244,47 +220,95 @@ class Trainer:
             )
             with _one_torch_thread(), TrainingProgress(settings.steps, done=self.done, show=progress) as bar:
                 while self.done < settings.steps:
-                    if self._exceeds_budget():
-                        stopped = "budget"
+                    try:
+                        line = self._next(steps)
+                    except BudgetError as error:
+                        reason = str(error)
+                        self.load(boundary)  # an evaluation may have been refused after the weights moved
                         break
-                    line: dict[str, Any] = next(steps)._asdict()
-                    if test_set is not None and settings.evaluates_after(line["step"]):
-                        test_loss, test_accuracy = evaluate(self.layer, test_set, loss=self.task.loss)
-                        line |= {"test_loss": test_loss, "test_accuracy": test_accuracy}
-                    self.done = line["step"]
-                    self.spent, executor.ledger = self.spent + executor.ledger, Ledger()
-                    line |= {name: getattr(self.spent, name) for name in ("circuits", "shots", "qpu_seconds")}
                     lines.append(line)
                     if run is not None:
                         run.append(line)  # first: a line too many is dropped on resume, one too few is lost
                     boundary = self.state()
-                    if run is not None and settings.checkpoints_after(self.done):
+                    if run is not None and settings.checkpoints_after(self.done, paid=self.chip is not None):
                         run.save(self.done, boundary)
+                        kept = self.done
                     bar.show(line)
+            if run is not None and kept != self.done:
+                run.save(self.done, boundary)
         except BaseException as error:
             # the step under way may have moved half of the state: what is kept is the last whole step
-            if run is None:
-                raise
-            run.save(boundary["step"], boundary)
-            kept = f"{boundary['step']} of {settings.steps} steps are kept in {run.path}; go on with qtrain resume."
-            if isinstance(error, KeyboardInterrupt):
-                raise KeyboardInterrupt(f"stopped. {kept}") from None
-            error.add_note(kept)
+            self._keep(run, boundary, kept, error)
             raise
         finally:
             executor.ledger = spent_elsewhere + (self.spent - spent_before) + executor.ledger
-        if run is not None and stopped == "budget":
-            run.save(self.done, boundary)
-        return self._result(lines, stopped, None if run is None else run.path)
+            if self.chip is not None:
+                close(self.chip)
+        return self._result(lines, reason, path)
 
-    def _exceeds_budget(self) -> bool:
-        """Whether the next step, at its dearest, would spend more than the budget allows."""
+    def _next(self, steps: Iterator[Step]) -> dict[str, Any]:
+        """One step: its line of metrics. Raises: BudgetError: the budget does not allow it; nothing was sent."""
+        settings, test_set, executor = self.task.settings, self.task.test_set, self.task.executor
+        line: dict[str, Any] = {}
+        if self.chip is not None:
+            moved = self._recompiled()
+            line = {"calibration": moved} if moved else {}
+            self.chip.preflight(self.layer.program, step_bill(self.task, self.layer.program, self.done)[1])
+        self._check_budget()
+        line = next(steps)._asdict() | line
+        if test_set is not None and settings.evaluates_after(line["step"]):
+            test_loss, test_accuracy = evaluate(self.layer, test_set, loss=self.task.loss)
+            line |= {"test_loss": test_loss, "test_accuracy": test_accuracy}
+        self.done = line["step"]
+        self.spent, executor.ledger = self.spent + executor.ledger, Ledger()
+        return line | {name: getattr(self.spent, name) for name in ("circuits", "shots", "qpu_seconds")}
+
+    def _recompiled(self) -> str | None:
+        """What moved where the chip's calibration has, since the last step or since the run stopped."""
+        assert self.chip is not None
+        moved = self.chip.refresh(self.layer.program)
+        if moved is not None:
+            self.layer.recompile()
+        before, now = self._recorded.get("calibration"), _calibration(self.layer)
+        self._recorded = {"calibration": now}
+        if moved is None and before not in (None, now):
+            moved = f"calibration {before} -> {now}: it moved while the run stood still"
+            self.chip.jobs.event("recompilation", moved)
+        return moved
+
+    def _check_budget(self) -> None:
+        """Raises: BudgetError: the next step, at its dearest, would spend more than the settings allow."""
         budget = self.task.settings.budget
         if budget is None:
-            return False
-        return self.spent.qpu_seconds + step_bill(self.task, self.layer.program, self.done)[1].qpu_seconds > budget
+            return
+        cost = step_bill(self.task, self.layer.program, self.done)[1].qpu_seconds
+        if self.spent.qpu_seconds + cost > budget:
+            raise BudgetError(
+                f"the next step may cost {cost:,.2f} QPU seconds; {self.spent.qpu_seconds:,.2f} of the budget of "
+                f"{budget:,.2f} are spent. A larger budget goes on: qtrain resume RUN --budget SECONDS."
+            )
 
-    def _result(self, lines: list[dict[str, Any]], stopped: str, run_dir: Path | None) -> TrainResult:
+    def _keep(self, run: RunDirectory | None, boundary: dict[str, Any], kept: int, error: BaseException) -> None:
+        """The last whole step to the disk, and where to find it into the error's message.
+
+        Raises: KeyboardInterrupt, with that message. StorageError: it could not be kept.
+        """
+        said = "" if self.chip is None else left_open(self.chip)
+        if run is not None:
+            if kept != boundary["step"]:
+                try:
+                    run.save(boundary["step"], boundary)
+                except StorageError as failure:
+                    failure.add_note(f"Before that: {type(error).__name__}: {error}".rstrip(": "))
+                    raise
+            steps = f"{boundary['step']} of {self.task.settings.steps} steps"
+            said = f"{said} {steps} are kept in {run.path}; go on with qtrain resume {run.path}.".strip()
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"stopped. {said}".strip()) from None
+        if said:
+            error.add_note(said)
+
+    def _result(self, lines: list[dict[str, Any]], reason: str, run_dir: Path | None) -> TrainResult:
         weights = self.layer.weights.detach().numpy().copy()
         weights.setflags(write=False)
         last = lines[-1] if lines else {}
@@ -296,11 +320,17 @@ class Trainer:
             test_loss=last.get("test_loss"),
             ledger=self.spent,
             steps=self.done,
-            stopped=stopped,
+            stopped="budget" if reason else "finished",
+            reason=reason,
             run_dir=run_dir,
             metrics=tuple(lines),
             compiled=self.layer.compiled,
         )
+
+
+def _calibration(layer: QuantumLayer) -> str | None:
+    device = layer.program.device
+    return None if device is None else device.sha256
 
 
 def _copied(state: Any) -> Any:

@@ -35,7 +35,7 @@ class Bits(NamedTuple):
     """What one Pub returned.
 
     Attributes:
-        outcomes: [point, shot] the register's bits as an unsigned integer's bytes, [point, shot, byte], big-endian.
+        outcomes: [point, shot, byte] the register's bits as an unsigned integer, big-endian.
         num_bits: of the register.
     """
 
@@ -128,7 +128,9 @@ class Service(Protocol):
 
     name: str
     is_local: bool
-    """Whether it computes here, free of charge, and forgets its jobs with the process."""
+    """Whether it computes here, free of charge."""
+    finds_jobs: bool
+    """Whether another process finds a job by its tag; else jobs are forgotten with the process."""
 
     def is_paid(self) -> bool:
         """Whether running costs money; true where it is not known to be free."""
@@ -154,8 +156,8 @@ class Service(Protocol):
         """QPU seconds that the account may still use; None where there is no such limit."""
         ...
 
-    def submit(self, pubs: Sequence[Pub], *, shots: int, tag: str, max_seconds: int | None) -> str:
-        """Sends one job, and returns the service's id of it."""
+    def submit(self, pubs: Sequence[Pub], *, shots: int, tag: str, seed: int, max_seconds: int | None) -> str:
+        """Sends one job, and returns the service's id of it. `seed` is for what simulates."""
         ...
 
     def find(self, tag: str, since: datetime) -> list[str]:
@@ -176,6 +178,14 @@ class Service(Protocol):
 
     def charged(self, job_id: str) -> float | None:
         """QPU seconds billed; None while the service does not say."""
+        ...
+
+    def reopen(self) -> None:
+        """Forgets a session that the service has closed; the next job opens another."""
+        ...
+
+    def close(self) -> None:
+        """No more jobs will come; those that are there run on."""
         ...
 
 

@@ -13,7 +13,7 @@ from qtrain.executors.base import (
     Array,
     Key,
     Slots,
-    bill,
+    call_bill,
     checked_device,
     checked_key,
     checked_seed,
@@ -115,8 +115,9 @@ class AerExecutor:
         Raises: ConfigError: angles, key or program of the wrong kind. ExecutorError: Aer failed (memory).
         """
         checked = self._checked(program, angles)
-        rng = generator(checked_key(key), self.seed)
-        cost = bill(program, len(checked), self.shots)
+        chosen = checked_key(key)
+        rng = generator(chosen, self.seed)
+        cost = call_bill(program, len(checked), self.shots, chosen)
         strings = np.empty((len(checked), len(program.measurement.strings)))
         for noisy, basis in zip(program.noisy, program.measurement.bases):
             seed = int(rng.integers(1 << 31))

@@ -211,17 +211,50 @@ def refuse_shots(shots: int | None) -> None:
         )
 
 
-def bill(program: Program, points: int, shots: int | None) -> Ledger:
+def bill(
+    program: Program, points: int, shots: int | None, *, together_with: int = 0, capacity: int | None = None
+) -> Ledger:
     """What evaluating a program at `points` rows of angles spends: one circuit a point and basis.
 
     QPU seconds follow the vendor's formula for the program's device, as if one submission ran on the chip; 0 without a
     device and where expectations are exact.
+
+    Args:
+        together_with: points that the same submission holds already; they are not billed again.
+        capacity: circuits that a job may hold; None: as many as the device's limit of executions allows.
     """
+    if points == 0:
+        return Ledger()
+    whole = _submission(program, together_with + points, shots, capacity)
+    return whole - _submission(program, together_with, shots, capacity) if together_with else whole
+
+
+def _submission(program: Program, points: int, shots: int | None, capacity: int | None) -> Ledger:
     circuits = points * program.num_bases
     if circuits == 0:
         return Ledger()
+    jobs = 1 if capacity is None else -(-circuits // capacity)
     if program.device is None or shots is None:
-        return Ledger(circuits=circuits, shots=circuits * (shots or 0), jobs=1)
+        return Ledger(circuits=circuits, shots=circuits * (shots or 0), jobs=jobs)
     duration = float(np.mean(program.durations))
     cost = execution_cost(program.device, duration, shots=shots, circuits=circuits)
-    return Ledger(circuits, circuits * shots, cost.qpu_seconds, cost.jobs)
+    if capacity is None or jobs <= cost.jobs:
+        return Ledger(circuits, circuits * shots, cost.qpu_seconds, cost.jobs)
+    overhead = cost.overhead_seconds / cost.jobs
+    return Ledger(circuits, circuits * shots, cost.qpu_seconds + (jobs - cost.jobs) * overhead, jobs)
+
+
+def call_bill(
+    program: Program, points: int, shots: int | None, key: Key, *, rows: int = 1, capacity: int | None = None
+) -> Ledger:
+    """The bill of one call of an executor, of which a training step makes several and submits them as one.
+
+    What the backward pass evaluates goes along with the rows of its forward pass, so it adds no submission.
+
+    Args:
+        key: of the call, checked.
+        rows: of the batch, where the call knows them, else one: they count only where a step takes several jobs.
+        capacity: as in `bill`.
+    """
+    before = rows if key[2] % NUM_STREAMS == BACKWARD else 0
+    return bill(program, points, shots, together_with=before, capacity=capacity)

@@ -1,26 +1,341 @@
-"""ChipExecutor: the place of on-chip execution, which comes in a later release."""
+"""ChipExecutor: expectations from a real chip, or from any Qiskit backend, every point paid for once."""
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
-from qtrain.errors import ExecutorError
+import numpy as np
+
+from qtrain.billing import price
+from qtrain.chip.budget import Amount, check_budget
+from qtrain.chip.circuits import NativeCircuit, native_circuit
+from qtrain.chip.faults import Patience, Say
+from qtrain.chip.means import readings
+from qtrain.chip.preflight import PlannedJob, check_health, check_quota, preflight
+from qtrain.chip.primitives import backend_by_name, service_of
+from qtrain.chip.split import Chunk, halves, split
+from qtrain.chip.submission import Submission, Work
+from qtrain.chip.types import Options, Pub
+from qtrain.errors import BudgetError, ConfigError
+from qtrain.executors.base import (
+    Array,
+    Key,
+    Slots,
+    checked_key,
+    checked_seed,
+    checked_shifts,
+    checked_shots,
+    shifted_points,
+)
+from qtrain.jobs import JobLedger
+from qtrain.ledger import Ledger
+from qtrain.noise import lower_for_device
+from qtrain.program import Program
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+    from qiskit.circuit import Parameter
+    from qiskit.quantum_info import SparsePauliOp
+
+JOBS_FILE = "jobs.sqlite3"  # in a run directory
+
+Points = tuple[Array, Key]
+"""Angles [point, slot] and the key of their draw."""
+
+
+class _Asked(NamedTuple):
+    """Points of one request, and the hashes of their executions, [basis][point]."""
+
+    angles: Array
+    units: list[list[str]]
 
 
 class ChipExecutor:
-    """Runs programs on a vendor's backend: not in this release, so construction fails before any work is done.
+    """Runs programs on a backend: qiskit-ibm-runtime's, or any Qiskit `BackendV2` through `BackendSamplerV2`.
+
+    All points of a request are one job while the service's limits allow it; in a training, those of a step's forward
+    pass and of its gradient together. Each job is in a ledger before it is sent and its results are when they come, so
+    that a process may end at any time, and nothing is paid for twice: `open` binds that ledger to a run directory.
+
+    The same point asked for again with the same key is answered from the ledger; with another key it is a new sample.
 
     Args:
-        backend: a vendor's backend object.
-        shots: executions of each circuit.
-        budget: QPU seconds that may be spent.
-    Raises: ExecutorError: always; it says what to use instead.
+        backend: a BackendV2, e.g. QiskitRuntimeService().backend("ibm_fez"), or AerSimulator().
+        shots: executions of each circuit. What the service really grants is what a mean is over.
+        seed: of the compiler's choices; and of the draws where the backend simulates.
+        effort: of the compiler: "fast", "normal" or "best".
+        budget: what a run may spend in all: QPU seconds (60, "2 min") or money ("25 USD"). On a paid backend, this or
+            `accept_seconds` must be given.
+        accept_seconds: QPU seconds that you agree to pay for, in place of a budget.
+        mode: "batch", "job", or "session" where the plan has it.
+        options: passed on to the service's sampler, e.g. {"dynamical_decoupling": {"enable": True}, "twirling": {...}}.
+        mitigate_readout: undo each qubit's calibrated misreading in the means; the variance grows by up to the inverse
+            square of what is left of a string's contrast.
+        patience: how long to wait for what.
+        say: takes (kind, text) of what the user should know, instead of a line on standard error.
+
+    Attributes:
+        device: the backend's calibration, as of the last `refresh`.
+        jobs: the JobLedger.
+        ledger: what was asked for, by the vendor's formula; what was charged is in `jobs.spent()`.
+
+    Raises: ConfigError: an argument out of its range, or no cap on a paid backend. MissingExtraError.
     """
 
-    def __init__(self, backend: Any, shots: int = 1024, budget: float | None = None) -> None:
-        name = getattr(backend, "name", None) or type(backend).__name__
-        raise ExecutorError(
-            f"ChipExecutor({name}, shots={shots}, budget={budget}): execution on a chip comes in a later release. "
-            "Until then take its calibration, device = qcompile.Device.from_backend(backend), and train on its noise "
-            f"with NoisySimulator(device, shots={shots}), or get the bill with DryRun(device, shots={shots})."
+    def __init__(
+        self,
+        backend: Any,
+        shots: int = 1024,
+        seed: int = 0,
+        effort: str = "normal",
+        *,
+        budget: Any = None,
+        accept_seconds: float | None = None,
+        mode: str = "batch",
+        options: Options | None = None,
+        mitigate_readout: bool = False,
+        patience: Patience | None = None,
+        say: Say | None = None,
+    ) -> None:
+        self.service = service_of(backend, mode, options)
+        self.backend = self.service.name
+        self.mode = mode
+        self.options = json.loads(json.dumps(dict(options or {})))  # plain values, which a run directory can hold
+        self.device = self.service.device()
+        self._calibration_id = self.service.calibration_id()
+        if shots is None:
+            raise ConfigError("shots = None: a chip always takes shots. Expected a whole number, 1 or more.")
+        self.shots = checked_shots(shots, self.device) or 0
+        self.seed = checked_seed(seed)
+        self.effort = effort
+        if not isinstance(mitigate_readout, bool):
+            raise ConfigError(f"mitigate_readout = {mitigate_readout!r}. Expected True or False.")
+        self.mitigate_readout = mitigate_readout
+        self.budget = check_budget(self.service, budget, accept_seconds, device=self.device)
+        self.patience = patience or Patience()
+        self._say_aloud = say or _say_on_stderr
+        self.jobs = JobLedger(None)
+        self.ledger = Ledger()
+        self._natives: WeakKeyDictionary[Program, tuple[NativeCircuit, ...]] = WeakKeyDictionary()
+        self._ready: dict[str, Array] = {}  # results of a prefetched step, until they are asked for
+
+    @classmethod
+    def from_name(cls, name: str, *, instance: str | None = None, **arguments: Any) -> ChipExecutor:
+        """On a backend by its name: "aer", "fake_manila", or one of the IBM account (QISKIT_IBM_TOKEN, or saved)."""
+        return cls(backend_by_name(name, instance), **arguments)
+
+    def __repr__(self) -> str:
+        return f"ChipExecutor({self.backend!r}, shots={self.shots}, seed={self.seed}, mode={self.mode!r})"
+
+    def open(self, run_dir: str | Path | None) -> None:
+        """Binds the ledger of a run directory; None: one in memory, which ends with the process."""
+        self.jobs.close()
+        self.jobs = JobLedger(None if run_dir is None else Path(run_dir) / JOBS_FILE)
+        self._ready.clear()
+
+    def close(self) -> None:
+        """No more jobs will come; those at the service run on."""
+        self.service.close()
+
+    def prepare(
+        self,
+        circuit: QuantumCircuit,
+        observables: Sequence[SparsePauliOp],
+        *,
+        features: Sequence[Parameter] = (),
+        weights: Sequence[Parameter] | None = None,
+    ) -> Program:
+        """Compiles for the backend's calibration, as of the last `refresh`.
+
+        Raises: ModelError, CircuitError, UnroutableError. ExecutorError: a slot that native gates cannot shift.
+        """
+        program = lower_for_device(
+            circuit,
+            observables,
+            self.device,
+            seed=self.seed,
+            effort=self.effort,
+            features=features,
+            weights=weights,
         )
+        self._native(program)
+        return program
+
+    def refresh(self, program: Program) -> str | None:
+        """Looks at the calibration as it is now; what has changed, in words, if the program must be compiled anew."""
+        assert program.device is not None
+        current = self.service.calibration_id()
+        if current != self._calibration_id:
+            self.device = self.service.device()
+            self._calibration_id = current
+        before, now = program.device.sha256, self.device.sha256
+        if before == now:
+            return None
+        text = (
+            f"calibration {before[:12]} ({program.device.calibrated_at:%Y-%m-%d %H:%M}) -> {now[:12]} "
+            f"({self.device.calibrated_at:%Y-%m-%d %H:%M}): the circuit is compiled anew"
+        )
+        self._say("recompilation", text)
+        return text
+
+    def preflight(self, program: Program, most: Ledger) -> None:
+        """Before a step that spends at most so much. Raises: PreflightError: not now. BudgetError: not any more."""
+        check_health(self.service)
+        check_quota(self.service, most.qpu_seconds)
+        self._allow(program, most.qpu_seconds, most)
+
+    def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:
+        """[batch, observable] means over the shots.
+
+        Raises: ConfigError: angles, key or program of the wrong kind. PreflightError, BudgetError, JobError.
+        """
+        (values,) = self._evaluated(program, [(self._checked(program, angles), checked_key(key))])
+        return values
+
+    def shifted_expectations(self, program: Program, angles: Array, slots: Slots, shifts: Array, *, key: Key) -> Array:
+        """[batch, slot, shift, observable]: every shift is a circuit of its own, all of them in one job.
+
+        Raises: as `expectations`.
+        """
+        checked = self._checked(program, angles)
+        indices, moves = checked_shifts(program, slots, shifts)
+        points = shifted_points(checked, indices, moves)
+        (values,) = self._evaluated(program, [(points.reshape(-1, program.num_slots), checked_key(key))])
+        return values.reshape(*points.shape[:3], program.num_observables)
+
+    def prefetch(self, program: Program, requests: Sequence[Points]) -> None:
+        """Runs what several calls are about to ask for as one job; each of them is then answered at once, unbilled.
+
+        Raises: as `expectations`.
+        """
+        self._ready.clear()
+        found = self._asked(program, requests)
+        self._run(program, found, requests[0][1][1])
+        ready = [unit for asked in found for points in asked.units for unit in points]
+        self._ready = {unit: values for unit, (_, values) in self.jobs.known(ready).items()}
+
+    def _evaluated(self, program: Program, requests: Sequence[Points]) -> list[Array]:
+        found = self._asked(program, requests)
+        wanted = [unit for asked in found for points in asked.units for unit in points]
+        if not all(unit in self._ready for unit in wanted):
+            self._run(program, found, requests[0][1][1])
+            known = {unit: values for unit, (_, values) in self.jobs.known(wanted).items()}
+        else:
+            known = self._ready
+        return [self._combined(program, asked, known) for asked in found]
+
+    def _asked(self, program: Program, requests: Sequence[Points]) -> list[_Asked]:
+        """Each execution by what defines it: circuit and calibration, options, shots, angles and the draw's key."""
+        settings = f"{program.sha256} {self.backend} {json.dumps(self.options, sort_keys=True)} {self.shots}"
+        settings += f" {self.seed} {self.mitigate_readout}"
+        made = []
+        for angles, key in requests:
+            units = []
+            for basis in range(program.num_bases):
+                start = hashlib.sha256(f"{settings} {key} {basis} ".encode())
+                units.append([_point(start, number, row) for number, row in enumerate(angles)])
+            made.append(_Asked(angles, units))
+        return made
+
+    def _run(self, program: Program, found: Sequence[_Asked], step: int) -> None:
+        """Sees to it that the ledger holds all of it, and adds the bill, paid for now or before."""
+        device, natives, bases = program.device, self._native(program), program.measurement.bases
+        assert device is not None
+        angles = np.concatenate([asked.angles for asked in found])
+        units = [[u for asked in found for u in asked.units[basis]] for basis in range(len(bases))]
+        if not len(angles) or not bases:
+            return
+        chunks = split(units, natives, device, self.shots, program.durations)
+        mean = float(np.mean(program.durations))
+        values = [native.values(angles) for native in natives]
+
+        def pubs(chunk: Chunk) -> list[Pub]:
+            return [Pub(natives[b].circuit, values[b][i:j]) for b, i, j in chunk.parts]
+
+        total = Ledger(
+            sum(c.circuits for c in chunks),
+            sum(c.executions for c in chunks),
+            math.fsum(c.predicted for c in chunks),
+            len(chunks),
+        )
+        known = self.jobs.known([u for points in units for u in points])
+        under_way = {job.content for job in self.jobs.open_jobs()}
+        new = [c for c in chunks if not set(c.units) <= set(known) and c.content not in under_way]
+        if new:
+            planned = [PlannedJob(c.executions, _bytes(pubs(c)), c.predicted) for c in new]
+            circuits = [n.circuit for n in natives]
+            preflight(self.service, self.device, circuits, values, self.shots, planned, self.mode)
+            self._allow(program, math.fsum(c.predicted for c in new), total)
+        work = Work(
+            step=step,
+            backend=self.backend,
+            calibration=device.sha256,
+            chunks=chunks,
+            pubs=pubs,
+            readings=lambda basis: readings(program, bases[basis], mitigated=self.mitigate_readout),
+            halves=lambda chunk: halves(chunk, device, mean),
+            allowed=lambda seconds: self._allow(program, seconds, total),
+        )
+        Submission(self.service, self.jobs, self.patience, self._say).run(work)
+        self.ledger += total
+
+    def _allow(self, program: Program, seconds: float, following: Ledger) -> None:
+        """Raises: BudgetError: so many QPU seconds more would pass the budget."""
+        if self.budget is None:
+            return
+        spent = self.jobs.spent()
+        amounts = []
+        for used, executions in ((spent.seconds, spent.executions), (seconds, following.shots)):
+            bill = Ledger(executions // max(1, self.shots), executions, used, 1)
+            amounts.append(Amount(used, price(bill, self.device, program) if self.budget.usd is not None else None))
+        refusal = self.budget.refuses(*amounts)
+        if refusal is not None:
+            raise BudgetError(refusal)
+
+    def _combined(self, program: Program, asked: _Asked, known: dict[str, Array]) -> Array:
+        """[point, observable] from the means of each basis's strings."""
+        strings = np.empty((len(asked.angles), len(program.measurement.strings)))
+        for basis, units in zip(program.measurement.bases, asked.units):
+            means = np.array([known[unit] for unit in units]).reshape(len(units), len(basis.terms))
+            strings[:, basis.terms] = means
+        return program.measurement.combine(strings)
+
+    def _native(self, program: Program) -> tuple[NativeCircuit, ...]:
+        if program not in self._natives:
+            self._natives[program] = tuple(native_circuit(program, b) for b in program.measurement.bases)
+        return self._natives[program]
+
+    def _checked(self, program: Any, angles: Any) -> Array:
+        if not isinstance(program, Program) or program.compiled is None or program.device is None:
+            raise ConfigError(
+                f"the program was not made for {self.backend}. "
+                "Expected one from this executor's prepare(circuit, observables)."
+            )
+        return program.checked_angles(angles)
+
+    def _say(self, kind: str, text: str) -> None:
+        self.jobs.event(kind, text)
+        self._say_aloud(kind, text)
+
+
+def _point(start: Any, number: int, angles: Array) -> str:
+    """Hash of one execution; its number in the request sets equal rows apart."""
+    digest = start.copy()
+    digest.update(f"{number} ".encode() + angles.tobytes())
+    return str(digest.hexdigest())
+
+
+def _bytes(pubs: Sequence[Pub]) -> int:
+    """Of the values that a job carries; a circuit is a few kilobytes."""
+    return sum(pub.values.nbytes + 8 * 1024 for pub in pubs)
+
+
+def _say_on_stderr(kind: str, text: str) -> None:
+    print(f"qtrain: {kind}: {text}", file=sys.stderr, flush=True)

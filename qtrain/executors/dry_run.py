@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from qtrain.chip.circuits import native_circuit
+from qtrain.chip.split import capacity
+from qtrain.errors import ExecutorError
 from qtrain.executors.base import (
     Array,
     Key,
     Slots,
-    bill,
+    call_bill,
     checked_device,
     checked_key,
     checked_seed,
@@ -53,6 +57,7 @@ class DryRun:
         self.seed = checked_seed(seed)
         self.effort = effort
         self.ledger = Ledger()
+        self._capacities: WeakKeyDictionary[Program, int | None] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
         return f"DryRun({self.device.name if self.device else None}, shots={self.shots})"
@@ -81,17 +86,38 @@ class DryRun:
             weights=weights,
         )
 
+    def capacity(self, program: Program) -> int | None:
+        """Circuits of that program that one job may hold; None where no chip limits them.
+
+        Raises: ConfigError: one circuit alone is more than a job may hold.
+        """
+        if self.shots is None or program.device is None or not program.num_bases:
+            return None
+        if program not in self._capacities:
+            self._capacities[program] = _capacity(program, program.device, self.shots)
+        return self._capacities[program]
+
     def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:
         """[batch, observable] zeros; adds the bill of one circuit a row and basis."""
-        checked_key(key)
+        chosen = checked_key(key)
         batch = len(program.checked_angles(angles))
-        self.ledger += bill(program, batch, self.shots)
+        self.ledger += call_bill(program, batch, self.shots, chosen, capacity=self.capacity(program))
         return np.zeros((batch, program.num_observables))
 
     def shifted_expectations(self, program: Program, angles: Array, slots: Slots, shifts: Array, *, key: Key) -> Array:
         """[batch, slot, shift, observable] zeros; adds the bill of one circuit a row, slot, shift and basis."""
-        checked_key(key)
+        chosen = checked_key(key)
         batch = len(program.checked_angles(angles))
         indices, moves = checked_shifts(program, slots, shifts)
-        self.ledger += bill(program, batch * len(indices) * len(moves), self.shots)
+        points = batch * len(indices) * len(moves)
+        capacity = self.capacity(program)
+        self.ledger += call_bill(program, points, self.shots, chosen, rows=batch, capacity=capacity)
         return np.zeros((batch, len(indices), len(moves), program.num_observables))
+
+
+def _capacity(program: Program, device: Device, shots: int) -> int | None:
+    try:
+        natives = [native_circuit(program, basis) for basis in program.measurement.bases]
+    except ExecutorError:
+        return None  # a chip cannot shift these angles; there is still something to count
+    return capacity(natives, device, shots, program.durations)

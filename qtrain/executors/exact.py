@@ -13,6 +13,7 @@ from qtrain.executors.base import (
     Loss,
     Slots,
     bill,
+    call_bill,
     checked_cotangent,
     checked_key,
     checked_loss,
@@ -128,8 +129,9 @@ class ExactSimulator:
         return statevector.basis_probabilities(program, program.checked_angles(angles), basis)
 
     def _values(self, program: Program, angles: Array, key: Key, method: int) -> Array:
-        rng = generator(checked_key(key), method)
-        cost = bill(program, len(angles), self.shots)
+        chosen = checked_key(key)
+        rng = generator(chosen, method)
+        cost = call_bill(program, len(angles), self.shots, chosen)
         measurement = program.measurement
         strings = np.empty((len(angles), len(measurement.strings)))
         if self.shots is None:

@@ -15,6 +15,7 @@ from qtrain.executors.base import (
     Loss,
     Slots,
     bill,
+    call_bill,
     checked_cotangent,
     checked_device,
     checked_key,
@@ -122,7 +123,7 @@ class NoisySimulator:
         """[batch, observable]. Raises: ConfigError: angles, key or program of the wrong kind."""
         checked = self._checked(program, angles)
         chosen = checked_key(key)
-        cost = bill(program, len(checked), self.shots)
+        cost = call_bill(program, len(checked), self.shots, chosen)
         if self.shots is None:
             self.ledger += cost
             return self._exact(program, checked, np.empty(0, dtype=np.intp)).expectations
@@ -147,7 +148,8 @@ class NoisySimulator:
         checked = self._checked(program, angles)
         indices, moves = checked_shifts(program, slots, shifts)
         chosen = checked_key(key)
-        cost = bill(program, len(checked) * len(indices) * len(moves), self.shots)
+        points = len(checked) * len(indices) * len(moves)
+        cost = call_bill(program, points, self.shots, chosen, rows=len(checked))
         distinct, inverse = np.unique(indices, return_inverse=True)
         again = slice(None) if np.array_equal(distinct, indices) else inverse
         if self.shots is None:

@@ -14,6 +14,7 @@ from qtrain.executors.base import (
     Key,
     Slots,
     bill,
+    call_bill,
     checked_cotangent,
     checked_device,
     checked_key,
@@ -140,8 +141,9 @@ class PropagationSimulator:
     def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:
         """[batch, observable]. Raises: ConfigError: angles, key or program of the wrong kind."""
         checked = self._checked(program, angles)
-        rng = generator(checked_key(key), self.seed, _EXPECTATIONS)
-        cost = bill(program, len(checked), self.shots)
+        chosen = checked_key(key)
+        rng = generator(chosen, self.seed, _EXPECTATIONS)
+        cost = call_bill(program, len(checked), self.shots, chosen)
         strings = self._values(program, checked)
         self.ledger += cost
         return program.measurement.combine(self._sampled(program, strings, rng))
@@ -153,8 +155,10 @@ class PropagationSimulator:
         """
         checked = self._checked(program, angles)
         indices, moves = checked_shifts(program, slots, shifts)
-        rng = generator(checked_key(key), self.seed, _SHIFTED)
-        cost = bill(program, len(checked) * len(indices) * len(moves), self.shots)
+        chosen = checked_key(key)
+        rng = generator(chosen, self.seed, _SHIFTED)
+        points = len(checked) * len(indices) * len(moves)
+        cost = call_bill(program, points, self.shots, chosen, rows=len(checked))
         count = len(program.measurement.strings)
         strings = np.empty((len(checked), len(indices), len(moves), count))
         lost = np.empty((len(checked), count))

@@ -17,6 +17,7 @@ from qtrain.executors.base import (
     Loss,
     Slots,
     bill,
+    call_bill,
     checked_cotangent,
     checked_device,
     checked_key,
@@ -145,8 +146,9 @@ class TorchSimulator:
     def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:
         """[batch, observable]. Raises: ConfigError: angles, key or program of the wrong kind."""
         parts, checked = self._checked(program, angles)
-        rng = generator(checked_key(key), self.seed, _EXPECTATIONS)
-        cost = bill(program, len(checked), self.shots)
+        chosen = checked_key(key)
+        rng = generator(chosen, self.seed, _EXPECTATIONS)
+        cost = call_bill(program, len(checked), self.shots, chosen)
         found = [(part, part.simulation.expectations(checked, part.strings)) for part in parts]
         self.ledger += cost
         return self._combined(program, (len(checked),), found, rng)
@@ -158,8 +160,10 @@ class TorchSimulator:
         """
         parts, checked = self._checked(program, angles)
         indices, moves = checked_shifts(program, slots, shifts)
-        rng = generator(checked_key(key), self.seed, _SHIFTED)
-        cost = bill(program, len(checked) * len(indices) * len(moves), self.shots)
+        chosen = checked_key(key)
+        rng = generator(chosen, self.seed, _SHIFTED)
+        points = len(checked) * len(indices) * len(moves)
+        cost = call_bill(program, points, self.shots, chosen, rows=len(checked))
         distinct, again = np.unique(indices, return_inverse=True)
         found = [(part, part.simulation.shifts(checked, distinct, part.strings).at(moves)[:, again]) for part in parts]
         self.ledger += cost

@@ -5,6 +5,7 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import SparsePauliOp
+from qiskit_aer import AerSimulator
 
 from qcompile.cost import execution_cost
 from qcompile.device import Device
@@ -21,6 +22,7 @@ from qtrain.executors.torch_simulator import TorchSimulator
 from qtrain.ledger import Ledger
 
 DEVICE = Device.from_coupling([(0, 1), (1, 2), (2, 3)])
+SIMULATED_CHIP = AerSimulator(n_qubits=4, basis_gates=["rz", "sx", "x", "cx"], coupling_map=[[0, 1], [1, 2], [2, 3]])
 EXECUTORS = {
     "exact": ExactSimulator,
     "exact, shots": lambda: ExactSimulator(shots=200),
@@ -30,6 +32,7 @@ EXECUTORS = {
     "propagation, shots": lambda: PropagationSimulator(DEVICE, shots=200, effort="fast"),
     "aer": lambda: AerExecutor(DEVICE, shots=None, effort="fast", method="density_matrix"),
     "aer, shots": lambda: AerExecutor(DEVICE, shots=200, effort="fast"),
+    "chip, simulated": lambda: ChipExecutor(SIMULATED_CHIP, shots=200, effort="fast"),
     "dry run": lambda: DryRun(shots=200),
     "dry run, device": lambda: DryRun(DEVICE, shots=200, effort="fast"),
     "torch": TorchSimulator,
@@ -45,6 +48,7 @@ WITH_SHOTS = (
     "noisy, shots",
     "propagation, shots",
     "aer, shots",
+    "chip, simulated",
     "torch, shots",
     "torch, noisy, shots",
     "replay, noisy",
@@ -159,7 +163,7 @@ def test_rows_do_not_touch_each_other(name):
         assert np.abs(whole[row] - alone[0]).max() < 1e-13
 
 
-@pytest.mark.parametrize("name", WITH_SHOTS)
+@pytest.mark.parametrize("name", [n for n in WITH_SHOTS if n != "chip, simulated"])  # see test_chip_executor.py
 def test_shots_scatter_around_the_exact_values(name):
     executor, program, angles = prepared(name, batch=2)
     exact = EXECUTORS["exact" if name in ("exact, shots", "torch, shots") else "noisy"]()
@@ -183,6 +187,7 @@ def test_the_ledger_counts_circuits_shots_and_seconds(name):
         "noisy, shots",
         "propagation, shots",
         "aer, shots",
+        "chip, simulated",
         "dry run, device",
         "torch, noisy, shots",
         "replay, noisy",
@@ -191,7 +196,8 @@ def test_the_ledger_counts_circuits_shots_and_seconds(name):
     if on_a_chip:
         duration = float(np.mean(program.durations))
         expected = sum(
-            execution_cost(DEVICE, duration, shots=200, circuits=n * program.num_bases).qpu_seconds for n in (4, 24)
+            execution_cost(executor.device, duration, shots=200, circuits=n * program.num_bases).qpu_seconds
+            for n in (4, 24)
         )
     assert executor.ledger.qpu_seconds == pytest.approx(expected, rel=1e-12)
 
@@ -366,8 +372,3 @@ def test_a_file_that_is_no_record_is_refused(tmp_path):
     for path in (damaged, other, pickled, tmp_path / "missing.npz"):
         with pytest.raises(ConfigError, match=r"Replay\.save"):
             Replay(ExactSimulator(), path)
-
-
-def test_the_chip_says_what_to_use_instead():
-    with pytest.raises(ExecutorError, match=r"later release.*NoisySimulator.*DryRun"):
-        ChipExecutor(object(), shots=512, budget=60)

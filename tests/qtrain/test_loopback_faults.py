@@ -141,7 +141,7 @@ def test_a_connection_that_is_reset_is_tried_again(loopback, client):
 @pytest.mark.parametrize(
     ("script", "error", "message", "charged"),
     [
-        ({"fail": "system"}, RuntimeJobFailureError, "Error code 1500", False),
+        ({"fail": "system"}, RuntimeJobFailureError, "Error code 9999", False),
         ({"fail": "user", "reason": "Job not valid"}, RuntimeJobFailureError, "Error code 3211; Job not valid", True),
         ({"fail": "system", "reason_code": 1305}, RuntimeJobMaxTimeoutError, "1305", True),
         ({"cancel": True}, RuntimeInvalidStateError, "Job was cancelled", False),

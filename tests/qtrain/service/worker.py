@@ -12,7 +12,7 @@ from .programs import run
 from .store import LIGHT, Store
 
 STEP = 0.02  # s between two looks at the queue
-SYSTEM_FAILURE = 1500  # the service's "unknown error"
+SYSTEM_FAILURE = 9999  # the range that IBM keeps for its own failures
 RAN_TOO_LONG = 1305
 
 

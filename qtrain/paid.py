@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -21,10 +22,12 @@ class PaidExecutor(Executor, Protocol):
         jobs: every job and result of the run; in memory until `open`.
         budget: what the run may spend, as text what its constructor takes; None: no limit.
         backend: its name at the service.
+        reached_by: arguments, as plain values, with which another process finds the backend again.
     """
 
     jobs: JobLedger
     backend: str
+    reached_by: Mapping[str, Any]
     budget: Any
 
     def open(self, run_dir: Path | None) -> None:

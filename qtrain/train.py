@@ -32,6 +32,7 @@ from qtrain.record import inputs
 from qtrain.result import TrainResult
 from qtrain.run import RunDirectory, checkpoints, read_metrics
 from qtrain.settings import Settings
+from qtrain.start import start_from
 from qtrain.task import Loss, Task
 
 Rows = Dataset | tuple[Any, Any] | list[Any] | torch.utils.data.Dataset[Any]
@@ -120,6 +121,7 @@ def train(
     checkpoint_every: int | None = None,
     evaluate_every: int | None = None,
     budget: float | None = None,
+    start: str | Path | None = None,
     progress: bool | None = None,
 ) -> TrainResult:
     """Trains a classifier: softmax cross-entropy over the observables, one a class, unless `loss` says otherwise.
@@ -130,6 +132,8 @@ def train(
             test set is evaluated at the end.
         optimizer ... budget: see `Settings`. Weights start uniform in [-pi, pi] from the seed.
         run_dir: keeps metrics and checkpoints, so that `qtrain.resume(run_dir)` can go on after any interruption.
+        start: run directory whose last weights to begin with, in place of random ones: train on a noise model, then
+            fine-tune on the chip. The optimizer begins anew.
         progress: draw a progress bar on standard error; None: on a terminal only.
 
     Raises: InputError before anything ran: data, settings, circuit or run directory break a rule. ExecutorError,
@@ -139,9 +143,9 @@ def train(
     settings = Settings(optimizer, lr, steps, batch_size, seed, schedule, checkpoint_every, evaluate_every, budget)
     rows = as_dataset(train_set, "train_set")
     test_rows = None if test_set is None else as_dataset(test_set, "test_set")
-    return train_task(
-        Task(model, rows, test_rows, executor, gradient, settings, loss), run_dir=run_dir, progress=progress
-    )
+    begin = None if start is None else start_from(start, model)
+    task = Task(model, rows, test_rows, executor, gradient, settings, loss, begin)
+    return train_task(task, run_dir=run_dir, progress=progress)
 
 
 def train_task(task: Task, *, run_dir: str | Path | None = None, progress: bool | None = None) -> TrainResult:
@@ -168,6 +172,9 @@ class Trainer:
     def __init__(self, task: Task) -> None:
         self.task = task
         self.layer = QuantumLayer(task.model, task.executor, task.gradient, seed=task.settings.seed)
+        if task.start is not None:
+            with torch.no_grad():
+                self.layer.weights.copy_(torch.from_numpy(task.start.weights))
         self.optimizer = task.settings.make_optimizer(self.layer)
         self.identity = task.identity(self.layer.program)
         self.done = 0
@@ -224,6 +231,8 @@ class Trainer:
                         line = self._next(steps)
                     except BudgetError as error:
                         reason = str(error)
+                        if self.chip is not None:
+                            self.chip.jobs.event("budget", reason)
                         self.load(boundary)  # an evaluation may have been refused after the weights moved
                         break
                     lines.append(line)

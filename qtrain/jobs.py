@@ -267,6 +267,11 @@ class JobLedger:
         """How many jobs of this content have ended without results: the number of the next attempt."""
         return sum(job.state in FAILED for job in self.jobs() if job.content == content)
 
+    def uncharged(self) -> list[tuple[str, str]]:
+        """(tag, id) of the jobs and duplicates that have ended, and whose charge is not known yet."""
+        ended = [(j.tag, j.job_id) for j in self.jobs() if j.state not in OPEN and j.job_id and j.charged is None]
+        return ended + [(d.tag, d.job_id) for d in self.duplicates() if d.charged is None]
+
     def events(self) -> list[tuple[str, str, str]]:
         """(time, kind, text), the oldest first; times are UTC, ISO."""
         rows = self._file.select("SELECT at, kind, text FROM events ORDER BY number")

@@ -107,7 +107,10 @@ class Submission:
                 waiting += self._settled(work, ended)
 
     def _took_too_long(self, chunk: Chunk) -> bool:
-        return any(job.content == chunk.content and job.message.startswith(str(TOO_LONG)) for job in self.jobs.jobs())
+        """Whether a job of no more executions passed its time limit before: in this step or an earlier one."""
+        return any(
+            job.executions <= chunk.executions and job.message.startswith(str(TOO_LONG)) for job in self.jobs.jobs()
+        )
 
     # --- out
 

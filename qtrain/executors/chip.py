@@ -18,6 +18,7 @@ from qtrain.chip.budget import Amount, check_budget
 from qtrain.chip.circuits import NativeCircuit, native_circuit
 from qtrain.chip.faults import Patience, Say
 from qtrain.chip.means import readings
+from qtrain.chip.patient import PatientService
 from qtrain.chip.preflight import PlannedJob, check_health, check_quota, preflight
 from qtrain.chip.primitives import backend_by_name, service_of
 from qtrain.chip.split import Chunk, halves, split
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from qiskit.quantum_info import SparsePauliOp
 
 JOBS_FILE = "jobs.sqlite3"  # in a run directory
+CHARGES_ASKED = 10  # jobs whose charge is asked for at once
 
 Points = tuple[Array, Key]
 """Angles [point, slot] and the key of their draw."""
@@ -105,7 +107,10 @@ class ChipExecutor:
         patience: Patience | None = None,
         say: Say | None = None,
     ) -> None:
-        self.service = service_of(backend, mode, options)
+        self.patience = patience or Patience()
+        self._say_aloud = say or _say_on_stderr
+        self.jobs = JobLedger(None)
+        self.service = PatientService(service_of(backend, mode, options), self.patience, self._say)
         self.backend = self.service.name
         self.reached_by: dict[str, str | None] = {"name": self.backend}
         self.mode = mode
@@ -121,9 +126,6 @@ class ChipExecutor:
             raise ConfigError(f"mitigate_readout = {mitigate_readout!r}. Expected True or False.")
         self.mitigate_readout = mitigate_readout
         self.budget = check_budget(self.service, budget, accept_seconds, device=self.device)
-        self.patience = patience or Patience()
-        self._say_aloud = say or _say_on_stderr
-        self.jobs = JobLedger(None)
         self.ledger = Ledger()
         self._natives: WeakKeyDictionary[Program, tuple[NativeCircuit, ...]] = WeakKeyDictionary()
         self._ready: dict[str, Array] = {}  # results of a prefetched step, until they are asked for
@@ -146,6 +148,7 @@ class ChipExecutor:
 
     def close(self) -> None:
         """No more jobs will come; those at the service run on."""
+        self._learn_charges()
         self.service.close()
 
     def prepare(
@@ -193,6 +196,7 @@ class ChipExecutor:
         """Before a step that spends at most so much. Raises: PreflightError: not now. BudgetError: not any more."""
         check_health(self.service)
         check_quota(self.service, most.qpu_seconds)
+        self._learn_charges()
         self._allow(program, most.qpu_seconds, most)
 
     def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:
@@ -302,6 +306,16 @@ class ChipExecutor:
         refusal = self.budget.refuses(*amounts)
         if refusal is not None:
             raise BudgetError(refusal)
+
+    def _learn_charges(self) -> None:
+        """What ended jobs came to, as far as the service says it by now: a charge is final some time after the end."""
+        for tag, job_id in self.jobs.uncharged()[-CHARGES_ASKED:]:
+            try:
+                charged = self.service.charged(job_id)
+            except Exception:  # of the vendor's client; the prediction counts until it answers
+                return
+            if charged is not None:
+                self.jobs.charged(tag, charged, job_id=job_id)
 
     def _combined(self, program: Program, asked: _Asked, known: dict[str, Array]) -> Array:
         """[point, observable] from the means of each basis's strings."""

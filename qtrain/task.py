@@ -83,6 +83,11 @@ class Task:
                 f"lr = {descent[1]}, schedule = {descent[2]!r} would change that. "
                 "Expected optimizer = 'sgd', lr = 1, schedule = 'constant', which make the move."
             )
+        if self.start is not None and len(self.start.weights) != len(self.model.weights):
+            raise ConfigError(
+                f"{self.start.run} has {len(self.start.weights)} weights to start from, the model "
+                f"{len(self.model.weights)}. Expected the same model."
+            )
         if self.settings.batch_size > len(self.train_set):
             raise ConfigError(
                 f"batch_size = {self.settings.batch_size}, but {self.train_set.name} has {len(self.train_set)} rows. "

@@ -33,7 +33,7 @@ WRITER = """
 
 def test_a_writer_killed_at_any_moment_leaves_all_that_it_said_and_nothing_by_halves(tmp_path):
     path, chance, said = tmp_path / "jobs.sqlite3", random.Random(0), {}
-    for _ in range(3):
+    for _ in range(2):
         process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(WRITER), str(path)], stdout=subprocess.PIPE, text=True
         )
@@ -56,7 +56,7 @@ def test_a_writer_killed_at_any_moment_leaves_all_that_it_said_and_nothing_by_ha
                 assert len(known) == (100 if record.state == "done" else 0)
                 for k in range(len(known)):
                     assert (known[f"{tag}-{k}"][1] == number + k / 100).all()
-    assert len(said) > 3
+    assert len(said) > 2
 
 
 # --- damage

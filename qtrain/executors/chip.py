@@ -21,6 +21,7 @@ from qtrain.chip.faults import Patience, Say
 from qtrain.chip.means import readings
 from qtrain.chip.preflight import PlannedJob, check_health, check_quota, preflight
 from qtrain.chip.primitives import backend_by_name, service_of
+from qtrain.chip.sampler_options import check_options
 from qtrain.chip.split import Chunk, capacity, halves, split
 from qtrain.chip.submission import Submission, Work
 from qtrain.chip.types import Options, Pub
@@ -115,6 +116,7 @@ class ChipExecutor:
         if shots is None:
             raise ConfigError("shots = None: a chip always takes shots. Expected a whole number, 1 or more.")
         self.shots = checked_shots(shots, self.device) or 0
+        check_options(self.options, self.shots, self.device)
         self.seed = checked_seed(seed)
         self.effort = effort
         if not isinstance(mitigate_readout, bool):

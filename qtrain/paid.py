@@ -101,7 +101,7 @@ def close(executor: PaidExecutor) -> None:
     """Lets a session end at the service. A failure there is a warning: it ends by itself, the run's work is done."""
     try:
         executor.close()
-    except Exception as error:  # of the vendor's client; its text may quote a request
+    except (Exception, KeyboardInterrupt) as error:  # of the vendor's client; its text may quote a request
         warnings.warn(
             f"{executor.backend}: its session could not be closed ({type(error).__name__}). It ends by itself.",
             RuntimeWarning,

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from qcompile.calibration import device_from_json, device_to_json
 from qcompile.errors import InputError
 from qtrain import gradients
+from qtrain.chip.budget import Budget
 from qtrain.datasets import Dataset
 from qtrain.errors import ConfigError, RunError
 from qtrain.executors.base import Executor
@@ -98,7 +99,7 @@ def read_task(
     if on_chip and budget is not None:
         if executor is not None:
             raise ConfigError(f"budget = {budget!r} beside an executor. Expected the budget in the executor itself.")
-        config = config | {"executor": config["executor"] | {"budget": budget}}
+        config = config | {"executor": config["executor"] | {"budget": str(Budget.parse(budget))}}
     settings = _settings(path, config["settings"])
     if not on_chip and budget is not None:
         settings = replace(settings, budget=_seconds(budget))
@@ -151,10 +152,10 @@ def _datasets(data: bytes, config: dict[str, Any]) -> tuple[Dataset, Dataset | N
 
 
 def _seconds(budget: float | str) -> float:
-    try:
-        return float(budget)
-    except ValueError:
-        raise ConfigError(f"budget = {budget!r}. Expected QPU seconds; only a chip has a budget in money.") from None
+    seconds = Budget.parse(budget).seconds
+    if seconds is None:
+        raise ConfigError(f"budget = {budget!r}. Expected QPU seconds; only a run on a chip has a budget in money.")
+    return seconds
 
 
 def _settings(path: Path, stored: dict[str, Any]) -> Settings:

@@ -57,6 +57,11 @@ class Task:
 
     def __post_init__(self) -> None:
         check_parts(self.model, self.executor, self.gradient)
+        if not callable(self.loss):
+            raise ConfigError(
+                f"loss = {self.loss!r}. Expected a function: (outputs [batch, observable], labels [batch]) -> scalar. "
+                "Leave it out for softmax cross-entropy."
+            )
         check_trainable(self.train_set)
         expected = len(self.model.features)
         for data in (self.train_set, self.test_set):
@@ -82,6 +87,11 @@ class Task:
                 f"gradient {self.gradient.name} says how far a weight moves; optimizer = {descent[0]!r}, "
                 f"lr = {descent[1]}, schedule = {descent[2]!r} would change that. "
                 "Expected optimizer = 'sgd', lr = 1, schedule = 'constant', which make the move."
+            )
+        if self.start is not None and len(self.start.weights) != len(self.model.weights):
+            raise ConfigError(
+                f"{self.start.run} has {len(self.start.weights)} weights to start from, the model "
+                f"{len(self.model.weights)}. Expected the same model."
             )
         if self.settings.batch_size > len(self.train_set):
             raise ConfigError(

@@ -241,6 +241,7 @@ class Trainer:
                     except BudgetError as error:
                         reason = str(error)
                         if self.chip is not None:
+                            reason = f"{reason} {left_open(self.chip)}".strip()
                             self.chip.jobs.event("budget", reason)
                         self.load(boundary)  # an evaluation may have been refused after the weights moved
                         break

@@ -14,7 +14,7 @@ from qtrain.cancel import cancel
 from qtrain.chip.types import JobState, JobStatus
 from qtrain.cli import main
 from qtrain.comparison import comparison
-from qtrain.errors import ExecutorError, RunError
+from qtrain.errors import ConfigError, ExecutorError, RunError
 from qtrain.jobs import JobLedger
 from qtrain.run import RunDirectory, holder, latest
 from qtrain.start import start_from
@@ -83,6 +83,8 @@ def test_a_warm_run_resumes_without_the_run_that_it_began_with(tmp_path):
     resumed = qtrain.resume(path, executor=StandIn())
     assert resumed.weights_sha256 == whole.weights_sha256
     assert whole.weights_sha256 != train(None).weights_sha256
+    with pytest.raises(ConfigError, match="has 7 weights to start from"):
+        qtrain.resume(path, executor=StandIn(), model=small_model(2))
     data = bytearray((path / "start.npy").read_bytes())
     data[-1] ^= 1
     (path / "start.npy").write_bytes(data)
@@ -241,6 +243,18 @@ def test_cancel_finds_a_job_whose_id_was_never_written_and_gives_up_one_that_was
             "sent": ("cancelled", "job-9"),
             "lost": ("abandoned", ""),
         }
+
+
+def test_cancel_says_where_a_job_does_not_stop_at_once(tmp_path, monkeypatch):
+    class Slow(Service):
+        def cancel(self, name):
+            pass
+
+    job = interrupted(tmp_path / "run")
+    monkeypatch.setattr("qtrain.cancel._PATIENCE", 0.0)
+    found = cancel(tmp_path / "run", service=Slow(**{job.job_id: (JobState.RUNNING, job.tag, None)}))
+    assert found["jobs"][0]["outcome"] == "running"
+    assert len(status(tmp_path / "run")["jobs"]["open"]) == 1
 
 
 def test_cancel_of_a_simulation_and_without_the_service_is_refused(tmp_path):

@@ -181,7 +181,8 @@ def test_a_step_that_was_cut_off_is_not_counted_twice_against_the_budget(tmp_pat
 @pytest.mark.parametrize("call", [2, 5, 6, CALLS])
 def test_a_budget_that_ends_within_a_step_leaves_the_step_before_it(tmp_path, whole, call):
     result = train(tmp_path / "run", StandIn(fails=(call, BudgetError("a job would have to be sent again"))))
-    assert (result.stopped, result.reason) == ("budget", "a job would have to be sent again")
+    assert result.stopped == "budget"
+    assert result.reason.startswith("a job would have to be sent again 1 job left at stand_in")
     step, state = latest(tmp_path / "run")
     assert step == result.steps == len(result.metrics)
     assert torch.equal(state["layer"]["weights"], torch.tensor(result.weights))
@@ -225,8 +226,12 @@ def test_another_backend_shots_options_circuit_or_data_is_refused_with_a_diff(tm
     train(path, StandIn(budget=3.0))
     other = StandIn()
     other.backend = "elsewhere"
-    for executor, said in ((other, "'elsewhere'"), (StandIn(shots=51), "51"), (StandIn(options={"a": 1}), "'a': 1")):
-        with pytest.raises(RunError, match=f"(?s)executor: .* -> .*{said}"):
+    for executor, said in (
+        (other, "executor.backend: stand_in -> elsewhere"),
+        (StandIn(shots=51), "executor.shots: 50 -> 51"),
+        (StandIn(options={"a": 1}), "executor.options.a: None -> 1"),
+    ):
+        with pytest.raises(RunError, match=said):
             resume(path, executor)
     model = small_model()
     model.circuit.h(0)

@@ -265,16 +265,20 @@ def _chip(config: Config) -> Executor:
 def _chip_device(config: Config) -> Device:
     """Whose bill it is: a stored calibration, or that of the backend as it is now."""
     from qtrain.chip.primitives import backend_by_name, service_of
+    from qtrain.chip.sampler_options import check_options
 
     section = config.executor
-    if section.device is not None:
-        return load_device(section.device)
-    if section.backend is None:
+    if section.device is None and section.backend is None:
         raise ConfigError(
             "executor 'chip' needs a device or a backend for its bill. Add --device ibm_fez (a stored calibration), or "
             "--backend for the calibration of now."
         )
-    return service_of(backend_by_name(section.backend, section.instance)).device()
+    if section.device is not None:
+        device = load_device(section.device)
+    else:
+        device = service_of(backend_by_name(str(section.backend), section.instance)).device()
+    check_options(section.options or {}, config.shots or 0, device)
+    return device
 
 
 def _seconds(config: Config) -> float | None:

@@ -222,16 +222,19 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
 
 
 def differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """'name: recorded -> now' for every entry that differs; a hash is cut to 12 characters."""
+    """'name: recorded -> now' for every entry that differs, inside of entries too; a hash is cut to 12 characters."""
 
     def short(value: Any) -> str:
         return value[:12] if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) else str(value)
 
-    return [
-        f"{name}: {short(recorded.get(name))} -> {short(now.get(name))}"
-        for name in sorted({*recorded, *now})
-        if recorded.get(name) != now.get(name)
-    ]
+    found = []
+    for name in sorted({*recorded, *now}):
+        before, after = recorded.get(name), now.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += [f"{name}.{difference}" for difference in differences(before, after)]
+        elif before != after:
+            found.append(f"{name}: {short(before)} -> {short(after)}")
+    return found
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -57,6 +57,11 @@ class Task:
 
     def __post_init__(self) -> None:
         check_parts(self.model, self.executor, self.gradient)
+        if not callable(self.loss):
+            raise ConfigError(
+                f"loss = {self.loss!r}. Expected a function: (outputs [batch, observable], labels [batch]) -> scalar. "
+                "Leave it out for softmax cross-entropy."
+            )
         check_trainable(self.train_set)
         expected = len(self.model.features)
         for data in (self.train_set, self.test_set):

@@ -52,6 +52,10 @@ class PatientService:
     def _ask(self, question: Callable[[], T], what: str) -> T:
         return patiently(question, f"asking {self.name} {what}", self._patience, self._say)
 
+    def cancel_patiently(self, job_id: str) -> None:
+        """Stops a job, however often it takes."""
+        patiently(lambda: self._service.cancel(job_id), f"cancelling {job_id}", self._patience, self._say)
+
     # --- jobs, as they are
 
     def submit(self, pubs: Sequence[Pub], *, shots: int, tag: str, seed: int, max_seconds: int | None) -> str:

@@ -10,8 +10,9 @@ from torch.nn.functional import cross_entropy
 
 import qtrain
 from qtrain import run, task
+from qtrain.chip.faults import Patience
 from qtrain.errors import ConfigError, ExecutorError, JobError, PreflightError, RunError, StorageError
-from tests.qtrain.loopback_training import CIRCUITS, SHOTS, STEPS
+from tests.qtrain.loopback_training import CIRCUITS, SHOTS, STEPS, model
 
 
 def finishes_as_undisturbed(training, expected, **options):
@@ -98,9 +99,9 @@ class Recalibrated(qtrain.ChipExecutor):
 
     changes = None
 
-    def refresh(self, program):
+    def refresh(self, program, step=None):
         self._happens("before")
-        return super().refresh(program)
+        return super().refresh(program, step)
 
     def preflight(self, program, most):
         super().preflight(program, most)
@@ -155,6 +156,32 @@ def test_a_coupling_that_died_is_not_used_any_more(training):
     pairs = {frozenset(q._index for q in i.qubits) for i in result.compiled.circuit.data if i.operation.num_qubits == 2}
     assert frozenset(dead) not in pairs
     assert "calibration" in result.metrics[1]
+
+
+def test_a_coupling_that_dies_while_the_job_queues_is_compiled_around(training):
+    training.undisturbed()
+    executor = training.executor(kind=Recalibrated)
+    layer = qtrain.QuantumLayer(model(), executor, qtrain.parameter_shift())
+    dead = dead_coupling(layer.compiled)
+    executor.changes = (1, "after", lambda: training.service.recalibrate("ibm_manila", dead_edges=[dead]))
+    result = training.train(executor)
+    assert result.steps == STEPS
+    assert training.states() == ["Completed", "Failed", "Completed", "Completed"]
+    assert "calibration" in result.metrics[1]
+
+
+def test_a_job_that_was_sent_before_the_calibration_moved_is_not_lost(training):
+    """Friday evening's job, resumed on Saturday."""
+    training.undisturbed()
+    training.service.fault("GET", "/results$", code=429, times=None, skip=1)
+    with pytest.raises(JobError):
+        training.train(training.executor(patience=Patience(0.02, 0.1, 0.05, 0.1, outage=0.3)))
+    training.service.clear_faults()
+    training.service.recalibrate("ibm_manila", errors={"cx0_1": 0.03})
+    result = training.resume()
+    assert training.states() == ["Completed"] * STEPS
+    assert "calibration" not in result.metrics[1]
+    assert "calibration" in result.metrics[2]
 
 
 # 19: the backend

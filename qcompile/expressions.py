@@ -114,7 +114,7 @@ class Reader:
         stack: list[Form] = []
         for step in expression._qpy_replay:  # it has no public reader but sympy's, which takes 10 ms an expression
             stack += [self._operand(operand) for operand in (step.lhs, step.rhs) if operand is not None]
-            name = str(step.op).rpartition(".")[2]
+            name = getattr(step.op, "name", str(step.op)).rpartition(".")[2]  # Qiskit 2.1 has an IntEnum there
             if name in _FUNCTIONS:
                 stack.append(self._function(_FUNCTIONS[name], stack.pop()))
             elif name != "CONJ":  # of a real number: itself

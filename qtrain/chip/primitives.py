@@ -19,6 +19,7 @@ from qiskit.providers import BackendV2
 
 from qcompile.device import Device
 from qcompile.errors import MissingExtraError
+from qtrain.chip.counts import CountingBackend
 from qtrain.chip.faults import Kind, classify
 from qtrain.chip.rehearsal import is_stored, stored_backend
 from qtrain.chip.types import Bits, Health, JobState, JobStatus, Options, Pub, Service
@@ -247,8 +248,9 @@ class BackendService:
         )
         self.name = str(backend.name)
         self._given = backend
-        self._backend = _with_cached_noise(backend) if module.startswith("qiskit_ibm_runtime.") else backend
-        self._seeded = type(self._backend).__module__.startswith("qiskit_aer.")
+        asked = _with_cached_noise(backend) if module.startswith("qiskit_ibm_runtime.") else backend
+        self._backend = CountingBackend(asked)
+        self._seeded = type(asked).__module__.startswith(("qiskit_aer.", "qiskit.providers."))
         self._jobs: dict[str, Any] = {}
 
     def plan(self) -> str:
@@ -293,7 +295,7 @@ class BackendService:
         if job_id not in self._jobs:
             return JobStatus(JobState.CANCELLED, "it belongs to a process that has ended")
         state = _STATES[self._jobs[job_id].status().name]
-        if state is JobState.DONE:
+        if state in (JobState.DONE, JobState.FAILED):
             try:
                 self._jobs[job_id].result()
             except Exception as error:  # whatever the vendor's package raises

@@ -85,6 +85,7 @@ class ChipExecutor:
 
     Attributes:
         device: the backend's calibration, as of the last `refresh`.
+        reached_by: arguments of `from_name` that lead to the same backend.
         jobs: the JobLedger.
         ledger: what was asked for, by the vendor's formula; what was charged is in `jobs.spent()`.
 
@@ -109,6 +110,7 @@ class ChipExecutor:
         refuse_credentials(dict(options or {}), "options")
         self.service = service_of(backend, mode, options)
         self.backend = self.service.name
+        self.reached_by: dict[str, str | None] = {"name": self.backend}
         self.mode = mode
         self.options = json.loads(json.dumps(dict(options or {})))  # plain values, which a run directory can hold
         self.device = self.service.device()
@@ -133,7 +135,9 @@ class ChipExecutor:
     @classmethod
     def from_name(cls, name: str, *, instance: str | None = None, **arguments: Any) -> ChipExecutor:
         """On a backend by its name: "aer", "fake_manila", or one of the IBM account (QISKIT_IBM_TOKEN, or saved)."""
-        return cls(backend_by_name(name, instance), **arguments)
+        made = cls(backend_by_name(name, instance), **arguments)
+        made.reached_by = {"name": name, "instance": instance}
+        return made
 
     def __repr__(self) -> str:
         return f"ChipExecutor({self.backend!r}, shots={self.shots}, seed={self.seed}, mode={self.mode!r})"

@@ -27,7 +27,7 @@ from qtrain.chip.means import Reading, string_means
 from qtrain.chip.primitives import UnreadableResult, read_bits
 from qtrain.chip.split import Chunk
 from qtrain.chip.types import Array, JobRecord, JobState, JobStatus, Pub, Service
-from qtrain.errors import JobError
+from qtrain.errors import FailedJobError, JobError
 from qtrain.jobs import JobLedger
 
 GROWTH = 1.3  # of the time between two looks at a job
@@ -107,7 +107,10 @@ class Submission:
                 waiting += self._settled(work, ended)
 
     def _took_too_long(self, chunk: Chunk) -> bool:
-        return any(job.content == chunk.content and job.message.startswith(str(TOO_LONG)) for job in self.jobs.jobs())
+        """Whether a job of no more executions passed its time limit before: in this step or an earlier one."""
+        return any(
+            job.executions <= chunk.executions and job.message.startswith(str(TOO_LONG)) for job in self.jobs.jobs()
+        )
 
     # --- out
 
@@ -247,7 +250,7 @@ class Submission:
         code = "" if status.code is None else f"{status.code} "
         self.jobs.failed(job.tag, "failed", f"{code}{reason}", self._charged(job.job_id))
         if not failed_by_the_system(status):
-            raise JobError(
+            raise FailedJobError(
                 f"job {job.job_id} failed: {code}{reason}. It is not sent again, for it would fail again and may be "
                 "charged; mend what it names, then go on with qtrain resume."
             )

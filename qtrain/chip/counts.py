@@ -102,7 +102,9 @@ def _outcome(text: str, width: int, place: str) -> int:
     """An outcome as a number, from Qiskit's hexadecimal form or from one character a bit, the last bit first."""
     bits = text.replace(" ", "")
     try:
-        value = int(bits, 16) if bits.startswith("0x") else int(bits, 2) if len(bits) == width else -1
+        value = int(bits, 16) if bits.startswith("0x") else -1
+        if len(bits) == width and set(bits) <= {"0", "1"}:
+            value = int(bits, 2)
     except ValueError:
         value = -1
     if not 0 <= value < 2**width:

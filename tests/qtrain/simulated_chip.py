@@ -37,7 +37,8 @@ class SimulatedChip(BackendV2):
     def _default_options(cls):
         return Options()
 
-    def run(self, run_input, *, shots):
+    def run(self, run_input, *, shots, **options):
+        self.options_given = options
         self.calls.append((len(run_input), shots))
         padded = [pad(circuit, self.calibration) for circuit in run_input]
         return self._simulator.run(padded, shots=shots, seed_simulator=len(self.calls))

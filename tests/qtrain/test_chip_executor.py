@@ -10,7 +10,6 @@ from qiskit.providers import BackendV2, Options
 import qtrain
 from qcompile.calibration import device_to_json, load_device
 from qcompile.device import Device
-from qtrain import ansatze, encoders
 from qtrain.chip import primitives
 from qtrain.chip.faults import Patience
 from qtrain.errors import ConfigError
@@ -190,9 +189,17 @@ def test_options_are_passed_on_with_the_tag_and_are_not_written_into(monkeypatch
     assert pubs[0][1].shape == (3, native.circuit.num_parameters), "a point is a row, so nothing is broadcast"
 
 
-def test_other_backends_take_no_options():
-    with pytest.raises(ConfigError, match="twirling.*takes none"):
-        on(MANILA, options={"twirling": {"enable_gates": True}})
+def test_options_of_another_vendor_go_to_its_run():
+    chip = on(MANILA, shots=50, options={"verbatim": True})
+    model, x, w = problem(sel(2, 1), ["Z0"])
+    chip.expectations(*prepared(chip, model, x, w), key=KEY)
+    assert chip.service._given.options_given == {"verbatim": True}
+
+
+@pytest.mark.parametrize("name", ["aer", "fake_manila"])
+def test_simulators_take_no_options(name):
+    with pytest.raises(ConfigError, match=r"twirling.*takes none"):
+        ChipExecutor.from_name(name, options={"twirling": {"enable_gates": True}})
 
 
 def rehearsal(seed=0, shots=100, name="aer"):

@@ -1,4 +1,4 @@
-"""`qtrain`: train, resume, evaluate, cost, status, report.
+"""`qtrain`: train, resume, evaluate, cost, status, cancel, report.
 
 Exit code 0: done; 1: failed by an outside cause; 2: bad input or usage; 130: stopped by Ctrl-C or SIGTERM. With --json
 standard output is one JSON object and nothing else; progress, warnings and errors go to standard error.
@@ -68,6 +68,7 @@ OPTIONS: tuple[tuple[str, str, str, Callable[[str], Any], tuple[str, ...] | None
     ("--evaluate-every", "train", "evaluate_every", int, None, "steps; default: the test set at the end only"),
     ("--budget", "train", "budget", _number_or_text, None,
      "what must not be exceeded: QPU seconds (60, '2 min'), on a chip money too ('25 USD')"),
+    ("--from", "train", "start", str, None, "a run whose last weights to begin with; default: weights from the seed"),
     ("--run-dir", "train", "run_dir", str, None, "keeps metrics and checkpoints; default: nothing is kept"),
 )  # fmt: skip
 
@@ -132,6 +133,7 @@ def _result(result: Any) -> tuple[dict[str, Any], str]:
     values = {
         "steps": result.steps,
         "stopped": result.stopped,
+        "reason": result.reason or None,
         "loss": result.losses[-1] if result.losses else None,
         "accuracy": result.accuracies[-1] if result.accuracies else None,
         "test_accuracy": result.test_accuracy,
@@ -141,8 +143,7 @@ def _result(result: Any) -> tuple[dict[str, Any], str]:
         "run_dir": None if result.run_dir is None else str(result.run_dir),
         "weights_sha256": result.weights_sha256,
     }
-    end = "the next one would exceed the budget" if result.stopped == "budget" else result.stopped
-    lines = [f"{result.steps} steps, {end}"]
+    lines = [f"{result.steps} steps, {result.reason or result.stopped}"]
     if result.losses:
         lines.append(f"batch loss {result.losses[-1]:.4f}, batch accuracy {result.accuracies[-1]:.3f}")
     if result.test_accuracy is not None:
@@ -199,18 +200,32 @@ def _cost(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 
 def _status(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    from qtrain.report import status
+    from qtrain.status import status, status_text
 
     values = status(options.run)
-    text = "\n".join(f"{name}: {'-' if value is None else value}" for name, value in values.items())
-    return values, text
+    return values, status_text(values)
+
+
+def _cancel(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from qtrain.cancel import cancel, cancel_text
+
+    values = cancel(options.run)
+    return values, cancel_text(values)
 
 
 def _report(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    from qtrain.report import picture, status, table
+    from qtrain.comparison import comparison, comparison_picture, comparison_text
+    from qtrain.report import picture, report_text
+    from qtrain.status import status
 
-    target = picture(options.run, options.output or Path(options.run) / "report.png")
-    return {**status(options.run), "picture": str(target)}, f"{table(options.run)}\npicture: {target}"
+    runs = options.run
+    if len(runs) > 1:
+        found = comparison(runs)
+        target = comparison_picture(runs, options.output or "report.png")
+        return {"runs": found, "picture": str(target)}, f"{comparison_text(found)}\npicture: {target}"
+    target = picture(runs[0], options.output or Path(runs[0]) / "report.png")
+    values = {**status(runs[0]), **comparison(runs)[0], "picture": str(target)}
+    return values, f"{report_text(runs[0])}\npicture: {target}"
 
 
 COMMANDS = {
@@ -219,6 +234,7 @@ COMMANDS = {
     "evaluate": _evaluate,
     "cost": _cost,
     "status": _status,
+    "cancel": _cancel,
     "report": _report,
 }
 
@@ -253,7 +269,7 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument(flag, type=kind, choices=choices, metavar=metavar, help=f"{text} [{section}.{key}]")
     resume = command("resume", "Go on with a run, exactly as if it had never stopped.")
     resume.add_argument(
-        "--budget", type=float, metavar="SECONDS", help="QPU seconds in all, instead of the recorded limit"
+        "--budget", type=_number_or_text, help="in all, instead of the recorded limit: QPU seconds, on a chip money too"
     )
     resume.add_argument(
         "--allow-changed-environment", action="store_true", help="although versions changed; last bits may differ"
@@ -262,9 +278,12 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--quiet", action="store_true", help="no progress bar")
     evaluate = command("evaluate", "Loss and accuracy of a run's last checkpoint.")
     evaluate.add_argument("--rows", choices=("test", "train"), default="test", help="which rows; default test")
-    report = command("report", "Table and picture of loss and accuracy.")
-    report.add_argument("-o", "--output", metavar="FILE", help="picture; default RUN/report.png")
-    for added in (resume, evaluate, command("status", "Where a run stands."), report):
+    report = command("report", "Table and picture of loss and accuracy; of several runs: accuracy against QPU seconds.")
+    report.add_argument("-o", "--output", metavar="FILE", help="picture; default RUN/report.png, of several report.png")
+    report.add_argument("run", metavar="RUN", nargs="+", help="run directories")
+    status = command("status", "Where a run stands and which jobs are open, while it trains or after.")
+    cancel = command("cancel", "Cancel the jobs that a run still has at the service.")
+    for added in (resume, evaluate, status, cancel):
         added.add_argument("run", metavar="RUN", help="a run directory")
     return parser
 

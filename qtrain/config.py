@@ -5,7 +5,7 @@
 [executor]  kind = "exact" | "noisy" | "propagation" | "aer" | "torch" | "auto" | "chip"   device   shots   effort
             torch: torch_device   chip: backend   instance   mode   accept_seconds   mitigate_readout   options
 [gradient]  method   ratio   accumulation_window   pruning_window
-[train]     optimizer lr steps batch_size seed schedule checkpoint_every evaluate_every budget run_dir
+[train]     optimizer lr steps batch_size seed schedule checkpoint_every evaluate_every budget start run_dir
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from qtrain.gradients.base import GradientMethod
 from qtrain.model import QuantumModel
 from qtrain.record import make_executor
 from qtrain.settings import Settings
+from qtrain.start import start_from
 from qtrain.task import Task
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class TrainSection(_Section):
     checkpoint_every: int | None = None
     evaluate_every: int | None = None
     budget: float | str | None = None
+    start: str | None = None
     run_dir: str | None = None
 
 
@@ -186,7 +188,8 @@ def build(config: Config, *, dry: bool = False) -> Task:
     gradient = make_gradient(config)
     train_set, test_set = make_data(config)
     model = make_model(config, train_set)
-    return Task(model, train_set, test_set, make_named_executor(config, model, dry), gradient, settings)
+    start = None if config.train.start is None else start_from(config.train.start, model)
+    return Task(model, train_set, test_set, make_named_executor(config, model, dry), gradient, settings, start=start)
 
 
 def make_named_executor(config: Config, model: QuantumModel, dry: bool) -> Executor:
@@ -262,16 +265,20 @@ def _chip(config: Config) -> Executor:
 def _chip_device(config: Config) -> Device:
     """Whose bill it is: a stored calibration, or that of the backend as it is now."""
     from qtrain.chip.primitives import backend_by_name, service_of
+    from qtrain.chip.sampler_options import check_options
 
     section = config.executor
-    if section.device is not None:
-        return load_device(section.device)
-    if section.backend is None:
+    if section.device is None and section.backend is None:
         raise ConfigError(
             "executor 'chip' needs a device or a backend for its bill. Add --device ibm_fez (a stored calibration), or "
             "--backend for the calibration of now."
         )
-    return service_of(backend_by_name(section.backend, section.instance)).device()
+    if section.device is not None:
+        device = load_device(section.device)
+    else:
+        device = service_of(backend_by_name(str(section.backend), section.instance)).device()
+    check_options(section.options or {}, config.shots or 0, device)
+    return device
 
 
 def _seconds(config: Config) -> float | None:

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from qtrain.errors import DataError
+from qtrain.real_arrays import is_masked
 
 Array = NDArray[np.float64]
 MAX_LISTED = 5
@@ -305,6 +306,7 @@ def _off_torch(values: Any) -> Any:
 
 
 def _numbers(values: Any, name: str) -> Array:
+    _refuse_masked(values, "x", name)
     try:
         array = np.array(_off_torch(values))
     except ValueError as error:
@@ -315,6 +317,7 @@ def _numbers(values: Any, name: str) -> Array:
 
 
 def _labels(values: Any, name: str) -> NDArray[np.int64]:
+    _refuse_masked(values, "y", name)
     try:
         array = np.array(_off_torch(values))
     except ValueError as error:
@@ -324,3 +327,11 @@ def _labels(values: Any, name: str) -> NDArray[np.int64]:
     if array.size and array.min() < 0:
         raise DataError(f"{name}: y holds label {array.min()}. Expected classes 0 .. k-1.")
     return array.astype(np.int64)
+
+
+def _refuse_masked(values: Any, which: str, name: str) -> None:
+    if is_masked(values):
+        raise DataError(
+            f"{name}: {which} is a masked array, whose masked values would be used as if they were not masked. "
+            "Expected plain numbers: leave those rows out, or fill them in with .filled(value)."
+        )

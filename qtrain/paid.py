@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from qtrain.errors import RunError
 from qtrain.executors.base import Executor
-from qtrain.jobs import JobLedger
+from qtrain.jobs import FAILED, JobLedger
 from qtrain.ledger import Ledger
 from qtrain.program import Program
 from qtrain.run import JOBS_FILE
@@ -21,10 +22,12 @@ class PaidExecutor(Executor, Protocol):
         jobs: every job and result of the run; in memory until `open`.
         budget: what the run may spend, as text what its constructor takes; None: no limit.
         backend: its name at the service.
+        reached_by: arguments, as plain values, with which another process finds the backend again.
     """
 
     jobs: JobLedger
     backend: str
+    reached_by: Mapping[str, Any]
     budget: Any
 
     def open(self, run_dir: Path | None) -> None:
@@ -73,6 +76,18 @@ def bind_jobs(executor: PaidExecutor, run_dir: Path | None, run_id: str | None) 
         )
 
 
+def left_to_pay(executor: PaidExecutor, bill: Ledger, jobs: int) -> Ledger:
+    """A step's bill without what has been sent for it already, by a process that was interrupted in the step.
+
+    Args:
+        jobs: how many there were when the last whole step ended.
+    """
+    for job in executor.jobs.jobs()[jobs:]:
+        if job.state not in FAILED:
+            bill -= Ledger(job.circuits, job.executions, job.predicted, 1)
+    return Ledger(max(bill.circuits, 0), max(bill.shots, 0), max(bill.qpu_seconds, 0.0), max(bill.jobs, 0))
+
+
 def left_open(executor: PaidExecutor) -> str:
     """Which jobs the service may still hold, for a message; empty where there are none."""
     jobs = executor.jobs.open_jobs()
@@ -86,7 +101,7 @@ def close(executor: PaidExecutor) -> None:
     """Lets a session end at the service. A failure there is a warning: it ends by itself, the run's work is done."""
     try:
         executor.close()
-    except Exception as error:  # of the vendor's client; its text may quote a request
+    except (Exception, KeyboardInterrupt) as error:  # of the vendor's client; its text may quote a request
         warnings.warn(
             f"{executor.backend}: its session could not be closed ({type(error).__name__}). It ends by itself.",
             RuntimeWarning,

@@ -23,6 +23,7 @@ from qtrain.errors import ConfigError, ModelError
 from qtrain.frames import joined, keeps_frames
 from qtrain.gates import Fixed, Reset, Rotation, steps
 from qtrain.measurement import Measurement, checked_observables, measurement
+from qtrain.real_arrays import real_array
 from qtrain.slots import AngleMap, Array, angle_map
 
 if TYPE_CHECKING:
@@ -158,9 +159,7 @@ class Program:
 
         Raises: ConfigError: another shape, complex, or not finite.
         """
-        array = np.asarray(angles)
-        if array.dtype.kind not in "fiu":
-            raise ConfigError(f"angles have dtype {array.dtype}. Expected real numbers, rad.")
+        array = real_array("angles", angles)
         if array.ndim != 2 or array.shape[1] != self.num_slots:
             raise ConfigError(f"angles have shape {array.shape}. Expected (batch, {self.num_slots}).")
         if not np.all(np.isfinite(array)):

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from qcompile.calibration import device_from_json, device_to_json
 from qcompile.errors import InputError
 from qtrain import gradients
+from qtrain.chip.budget import Budget
 from qtrain.datasets import Dataset
 from qtrain.errors import ConfigError, RunError
 from qtrain.executors.base import Executor
@@ -25,7 +26,10 @@ from qtrain.model import QuantumModel
 from qtrain.paid import paid
 from qtrain.run import FORMAT
 from qtrain.settings import Settings
+from qtrain.start import Start, read_start
 from qtrain.task import Loss, Task, describe, loss_name
+
+START_FILE = "start.npy"
 
 if TYPE_CHECKING:
     from qcompile.device import Device
@@ -44,11 +48,13 @@ def inputs(task: Task, identity: dict[str, Any]) -> tuple[dict[str, Any], dict[s
     if device is not None:
         files["device.json"] = device_to_json(device).encode()
     chip = paid(task.executor)
-    cap = {} if chip is None else {"budget": None if chip.budget is None else str(chip.budget)}
+    more = {} if chip is None else {"budget": chip.budget and str(chip.budget), **chip.reached_by}
+    if task.start is not None:
+        files[START_FILE] = task.start.data()
     config = {
         "format": FORMAT,
         "settings": asdict(task.settings),
-        "executor": describe(task.executor) | cap,
+        "executor": describe(task.executor) | more,
         "device": None if device is None else device.name,
         "gradient": task.gradient.name,
         "loss": loss_name(task.loss),
@@ -62,6 +68,7 @@ def inputs(task: Task, identity: dict[str, Any]) -> tuple[dict[str, Any], dict[s
             "train": task.train_set.name,
             "test": None if task.test_set is None else task.test_set.name,
         },
+        "start": None if task.start is None else task.start.recorded(),
         "identity": identity,
     }
     return config, files
@@ -92,20 +99,32 @@ def read_task(
     if on_chip and budget is not None:
         if executor is not None:
             raise ConfigError(f"budget = {budget!r} beside an executor. Expected the budget in the executor itself.")
-        config = config | {"executor": config["executor"] | {"budget": budget}}
+        config = config | {"executor": config["executor"] | {"budget": str(Budget.parse(budget))}}
     settings = _settings(path, config["settings"])
     if not on_chip and budget is not None:
         settings = replace(settings, budget=_seconds(budget))
     return Task(
         # `or` would take an executor or data set that is empty (a new Replay) for none
-        model=_read(path / "circuit.qpy", lambda data: _model(data, config["model"])) if model is None else model,
+        model=read_model(path, config) if model is None else model,
         train_set=stored_train if train_set is None else train_set,
         test_set=stored_test if test_set is None else test_set,
         executor=_executor(path, config) if executor is None else executor,
         gradient=_gradient(config["gradient"]) if gradient is None else gradient,
         settings=settings,
         loss=_loss(config["loss"]) if loss is None else loss,
+        start=_start(path, config),
     )
+
+
+def read_model(path: Path, config: dict[str, Any]) -> QuantumModel:
+    """The model of a run directory. Raises: RunError: its file is missing or damaged."""
+    model: QuantumModel = _read(path / "circuit.qpy", lambda data: _model(data, config["model"]))
+    return model
+
+
+def _start(path: Path, config: dict[str, Any]) -> Start | None:
+    recorded = config.get("start")
+    return None if recorded is None else _read(path / START_FILE, lambda data: read_start(data, recorded))
 
 
 def _read(file: Path, reader: Callable[[bytes], Any]) -> Any:
@@ -133,10 +152,10 @@ def _datasets(data: bytes, config: dict[str, Any]) -> tuple[Dataset, Dataset | N
 
 
 def _seconds(budget: float | str) -> float:
-    try:
-        return float(budget)
-    except ValueError:
-        raise ConfigError(f"budget = {budget!r}. Expected QPU seconds; only a chip has a budget in money.") from None
+    seconds = Budget.parse(budget).seconds
+    if seconds is None:
+        raise ConfigError(f"budget = {budget!r}. Expected QPU seconds; only a run on a chip has a budget in money.")
+    return seconds
 
 
 def _settings(path: Path, stored: dict[str, Any]) -> Settings:
@@ -200,5 +219,5 @@ def make_executor(kind: str, device: Device | None, **options: Any) -> Executor:
     if kind == "ChipExecutor":  # its device is what the service says now
         from qtrain.executors.chip import ChipExecutor
 
-        return ChipExecutor.from_name(options.pop("backend"), **options)
+        return ChipExecutor.from_name(options.pop("name"), **{k: v for k, v in options.items() if k != "backend"})
     raise ConfigError(f"executor {kind!r} {'without a' if device is None else 'on a'} device is unknown.")

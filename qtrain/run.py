@@ -2,6 +2,7 @@
 
     config.json          settings, and the sha256 of everything that the numbers depend on
     circuit.qpy data.npz device.json     the inputs themselves (device.json only where there is a device)
+    start.npy            the weights that it began with, where those are of another run
     metrics.jsonl        one line a step
     jobs.sqlite3         of a run on a chip: every job and every result that was paid for (jobs.py)
     checkpoints/         <step>-<sha256>.pt, the last two; torch files of tensors, numbers and strings only
@@ -19,6 +20,7 @@ import io
 import json
 import os
 import re
+import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +33,7 @@ from qtrain.errors import RunError, StorageError
 
 FORMAT = 1  # of config.json
 KEPT_CHECKPOINTS = 2
+_PAUSE = 0.05  # s
 JOBS_FILE = "jobs.sqlite3"
 _SECTIONS = {"settings", "executor", "device", "gradient", "loss", "model", "data", "identity"}  # of config.json
 _CHECKPOINT = re.compile(r"(\d{8})-([0-9a-f]{64})\.pt")
@@ -219,16 +222,19 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
 
 
 def differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """'name: recorded -> now' for every entry that differs; a hash is cut to 12 characters."""
+    """'name: recorded -> now' for every entry that differs, inside of entries too; a hash is cut to 12 characters."""
 
     def short(value: Any) -> str:
         return value[:12] if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) else str(value)
 
-    return [
-        f"{name}: {short(recorded.get(name))} -> {short(now.get(name))}"
-        for name in sorted({*recorded, *now})
-        if recorded.get(name) != now.get(name)
-    ]
+    found = []
+    for name in sorted({*recorded, *now}):
+        before, after = recorded.get(name), now.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += [f"{name}.{difference}" for difference in differences(before, after)]
+        elif before != after:
+            found.append(f"{name}: {short(before)} -> {short(after)}")
+    return found
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -254,15 +260,38 @@ def write_file(path: Path, data: bytes) -> None:
         raise StorageError(f"{path}: the disk returned other bytes than were written. Use another disk.")
 
 
+def holder(path: str | Path) -> int | None:
+    """Process id of the trainer that is at a run; None where there is none. Any process may ask, at any time."""
+    try:
+        file = os.open(Path(path) / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return int(os.read(file, 32) or b"0")
+    else:
+        return None
+    finally:
+        os.close(file)  # and with it the lock, which `_lock` waits for
+
+
 def _lock(path: Path) -> int:
     file = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for again in (True, True, False):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if not again:
+                    raise
+                time.sleep(_PAUSE)  # whoever asks for the holder has the lock for an instant
     except OSError:
-        holder = os.read(file, 32).decode(errors="replace").strip()
+        process = os.read(file, 32).decode(errors="replace").strip()
         os.close(file)
         raise RunError(
-            f"{path} is in use by another process (pid {holder}). Expected one trainer a run directory; "
+            f"{path} is in use by another process (pid {process}). Expected one trainer a run directory; "
             "wait for it, or choose another."
         ) from None
     os.ftruncate(file, 0)

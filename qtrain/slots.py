@@ -18,6 +18,7 @@ from qiskit.circuit import Parameter, ParameterExpression
 
 from qcompile.expressions import Atom, Form, Reader, evaluated
 from qtrain.errors import ConfigError, ModelError
+from qtrain.real_arrays import real_array
 
 Array = NDArray[np.float64]
 
@@ -206,9 +207,7 @@ def _refuse_strangers(
 
 
 def _checked(what: str, values: Any, shape: tuple[int | None, ...]) -> Array:
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiu":
-        raise ConfigError(f"{what} have dtype {array.dtype}. Expected real numbers.")
+    array = real_array(what, values)
     if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape)):
         wanted = ", ".join("batch" if n is None else str(n) for n in shape) + ("," if len(shape) == 1 else "")
         raise ConfigError(f"{what} have shape {array.shape}. Expected ({wanted}); values are never broadcast.")

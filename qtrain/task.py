@@ -19,6 +19,7 @@ from qtrain.layer import check_parts
 from qtrain.model import QuantumModel
 from qtrain.paid import paid
 from qtrain.settings import Settings
+from qtrain.start import Start
 
 if TYPE_CHECKING:
     from qtrain.program import Program
@@ -38,6 +39,7 @@ class Task:
         model, executor, gradient, settings: as in `train`.
         train_set, test_set: rows; the test set may be None.
         loss: default softmax cross-entropy over the observables.
+        start: the weights to begin with; None: drawn from the seed.
 
     Raises: DataError: another number of features than the model has, one class, a gap in the labels, more classes than
         observables, or a test set that does not fit the training set. ConfigError: a batch larger than the data, an
@@ -51,9 +53,15 @@ class Task:
     gradient: GradientMethod
     settings: Settings
     loss: Loss = cross_entropy
+    start: Start | None = None
 
     def __post_init__(self) -> None:
         check_parts(self.model, self.executor, self.gradient)
+        if not callable(self.loss):
+            raise ConfigError(
+                f"loss = {self.loss!r}. Expected a function: (outputs [batch, observable], labels [batch]) -> scalar. "
+                "Leave it out for softmax cross-entropy."
+            )
         check_trainable(self.train_set)
         expected = len(self.model.features)
         for data in (self.train_set, self.test_set):
@@ -80,6 +88,11 @@ class Task:
                 f"lr = {descent[1]}, schedule = {descent[2]!r} would change that. "
                 "Expected optimizer = 'sgd', lr = 1, schedule = 'constant', which make the move."
             )
+        if self.start is not None and len(self.start.weights) != len(self.model.weights):
+            raise ConfigError(
+                f"{self.start.run} has {len(self.start.weights)} weights to start from, the model "
+                f"{len(self.model.weights)}. Expected the same model."
+            )
         if self.settings.batch_size > len(self.train_set):
             raise ConfigError(
                 f"batch_size = {self.settings.batch_size}, but {self.train_set.name} has {len(self.train_set)} rows. "
@@ -99,6 +112,7 @@ class Task:
             "executor": describe(self.executor),
             "gradient": self.gradient.name,
             "loss": loss_name(self.loss),
+            "start": None if self.start is None else self.start.sha256,
             **{f"settings.{name}": value for name, value in settings.items()},
             **{f"environment.{name}": value for name, value in environment().items()},
         }

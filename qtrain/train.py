@@ -26,12 +26,13 @@ from qtrain.gradients.base import GradientMethod
 from qtrain.layer import QuantumLayer
 from qtrain.ledger import Ledger
 from qtrain.model import QuantumModel
-from qtrain.paid import bind_jobs, close, left_open, paid
+from qtrain.paid import bind_jobs, close, left_open, left_to_pay, paid
 from qtrain.progress import TrainingProgress
 from qtrain.record import inputs
 from qtrain.result import TrainResult
 from qtrain.run import RunDirectory, checkpoints, read_metrics
 from qtrain.settings import Settings
+from qtrain.start import start_from
 from qtrain.task import Loss, Task
 
 Rows = Dataset | tuple[Any, Any] | list[Any] | torch.utils.data.Dataset[Any]
@@ -120,6 +121,7 @@ def train(
     checkpoint_every: int | None = None,
     evaluate_every: int | None = None,
     budget: float | None = None,
+    start: str | Path | None = None,
     progress: bool | None = None,
 ) -> TrainResult:
     """Trains a classifier: softmax cross-entropy over the observables, one a class, unless `loss` says otherwise.
@@ -130,6 +132,8 @@ def train(
             test set is evaluated at the end.
         optimizer ... budget: see `Settings`. Weights start uniform in [-pi, pi] from the seed.
         run_dir: keeps metrics and checkpoints, so that `qtrain.resume(run_dir)` can go on after any interruption.
+        start: run directory whose last weights to begin with, in place of random ones: train on a noise model, then
+            fine-tune on the chip. The optimizer begins anew.
         progress: draw a progress bar on standard error; None: on a terminal only.
 
     Raises: InputError before anything ran: data, settings, circuit or run directory break a rule. ExecutorError,
@@ -139,9 +143,9 @@ def train(
     settings = Settings(optimizer, lr, steps, batch_size, seed, schedule, checkpoint_every, evaluate_every, budget)
     rows = as_dataset(train_set, "train_set")
     test_rows = None if test_set is None else as_dataset(test_set, "test_set")
-    return train_task(
-        Task(model, rows, test_rows, executor, gradient, settings, loss), run_dir=run_dir, progress=progress
-    )
+    begin = None if start is None else start_from(start, model)
+    task = Task(model, rows, test_rows, executor, gradient, settings, loss, begin)
+    return train_task(task, run_dir=run_dir, progress=progress)
 
 
 def train_task(task: Task, *, run_dir: str | Path | None = None, progress: bool | None = None) -> TrainResult:
@@ -168,12 +172,17 @@ class Trainer:
     def __init__(self, task: Task) -> None:
         self.task = task
         self.layer = QuantumLayer(task.model, task.executor, task.gradient, seed=task.settings.seed)
+        if task.start is not None:
+            with torch.no_grad():
+                self.layer.weights.copy_(torch.from_numpy(task.start.weights))
         self.optimizer = task.settings.make_optimizer(self.layer)
         self.identity = task.identity(self.layer.program)
         self.done = 0
         self.spent = Ledger()
         self.chip = paid(task.executor)
-        self._recorded: dict[str, Any] = {}  # what a checkpoint says of a chip's jobs and calibration
+        self._run_id: str | None = None  # of a chip's jobs, if a checkpoint says so
+        self._jobs_before = 0  # a chip's, when the last whole step ended
+        self._calibration: str | None = None  # that the last step ran on
 
     def state(self) -> dict[str, Any]:
         """Everything that a checkpoint holds; a copy."""
@@ -186,7 +195,11 @@ class Trainer:
             "identity": self.identity,
         }
         if self.chip is not None:
-            state["chip"] = {"run_id": self.chip.jobs.run_id, "calibration": _calibration(self.layer)}
+            state["chip"] = {
+                "run_id": self.chip.jobs.run_id,
+                "jobs": self._jobs_before,
+                "calibration": self._calibration,
+            }
         return state
 
     def load(self, state: dict[str, Any]) -> None:
@@ -195,12 +208,15 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.done = state["step"]
         self.spent = Ledger(*state["ledger"])
-        self._recorded = state.get("chip", {})
+        if "chip" in state:
+            self._run_id, self._jobs_before, self._calibration = (
+                state["chip"][name] for name in ("run_id", "jobs", "calibration")
+            )
 
     def bind(self, run_dir: Path | None) -> None:
         """Takes the jobs of a run directory, if the executor has any. Raises: RunError: they are not the run's."""
         if self.chip is not None:
-            bind_jobs(self.chip, run_dir, self._recorded.get("run_id"))
+            bind_jobs(self.chip, run_dir, self._run_id)
 
     def run(self, run: RunDirectory | None, *, progress: bool | None) -> TrainResult:
         """The rest of the steps, with checkpoints where there is a run directory."""
@@ -224,6 +240,9 @@ class Trainer:
                         line = self._next(steps)
                     except BudgetError as error:
                         reason = str(error)
+                        if self.chip is not None:
+                            reason = f"{reason} {left_open(self.chip)}".strip()
+                            self.chip.jobs.event("budget", reason)
                         self.load(boundary)  # an evaluation may have been refused after the weights moved
                         break
                     lines.append(line)
@@ -250,16 +269,19 @@ class Trainer:
         """One step: its line of metrics. Raises: BudgetError: the budget does not allow it; nothing was sent."""
         settings, test_set, executor = self.task.settings, self.task.test_set, self.task.executor
         line: dict[str, Any] = {}
+        self._check_budget()
         if self.chip is not None:
             moved = self._recompiled()
             line = {"calibration": moved} if moved else {}
-            self.chip.preflight(self.layer.program, step_bill(self.task, self.layer.program, self.done)[1])
-        self._check_budget()
+            bill = step_bill(self.task, self.layer.program, self.done)[1]
+            self.chip.preflight(self.layer.program, left_to_pay(self.chip, bill, self._jobs_before))
         line = next(steps)._asdict() | line
         if test_set is not None and settings.evaluates_after(line["step"]):
             test_loss, test_accuracy = evaluate(self.layer, test_set, loss=self.task.loss)
             line |= {"test_loss": test_loss, "test_accuracy": test_accuracy}
         self.done = line["step"]
+        if self.chip is not None:
+            self._jobs_before = len(self.chip.jobs.jobs())
         self.spent, executor.ledger = self.spent + executor.ledger, Ledger()
         return line | {name: getattr(self.spent, name) for name in ("circuits", "shots", "qpu_seconds")}
 
@@ -269,8 +291,8 @@ class Trainer:
         moved = self.chip.refresh(self.layer.program)
         if moved is not None:
             self.layer.recompile()
-        before, now = self._recorded.get("calibration"), _calibration(self.layer)
-        self._recorded = {"calibration": now}
+        before, now = self._calibration, _calibration(self.layer)
+        self._calibration = now
         if moved is None and before not in (None, now):
             moved = f"calibration {before} -> {now}: it moved while the run stood still"
             self.chip.jobs.event("recompilation", moved)

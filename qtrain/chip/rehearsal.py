@@ -33,7 +33,7 @@ def stored_backend(name: str) -> Any:
     except ImportError as error:
         raise MissingExtraError(f'backend {name!r} needs qiskit-aer: pip install "qonchip[aer]".') from error
     simulator = AerSimulator.from_backend(_Stored(device))
-    simulator.name = f"{device.name}_{device.calibrated_at:%Y-%m-%d}"
+    simulator.name = name  # by which a run directory finds it again
     simulator.calibration = device
     return simulator
 

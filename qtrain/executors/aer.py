@@ -16,6 +16,7 @@ from qtrain.executors.base import (
     call_bill,
     checked_device,
     checked_key,
+    checked_program,
     checked_seed,
     checked_shifts,
     checked_shots,
@@ -164,6 +165,7 @@ class AerExecutor:
         return np.array(rows)
 
     def _checked(self, program: Program, angles: Array) -> Array:
+        checked_program(program)
         if program.device is None or program.device != self.device or len(program.noisy) != program.num_bases:
             raise ConfigError(
                 f"the program was not made for {self.device.name} with noise. "

@@ -16,13 +16,13 @@ from qcompile.cost import execution_cost
 from qcompile.device import Device
 from qtrain.errors import ConfigError
 from qtrain.ledger import Ledger
+from qtrain.program import Program
+from qtrain.real_arrays import real_array
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.circuit import Parameter
     from qiskit.quantum_info import SparsePauliOp
-
-    from qtrain.program import Program
 
 Array = NDArray[np.float64]
 Slots = NDArray[np.integer[Any]]
@@ -138,15 +138,25 @@ def checked_shifts(program: Program, slots: Any, shifts: Any) -> tuple[NDArray[n
 
     Raises: ConfigError: a slot that is not there, a shift that is not finite, or arrays that are not one-dimensional.
     """
-    indices, moves = np.asarray(slots), np.asarray(shifts)
+    indices, moves = real_array("slots", slots), real_array("shifts", shifts)
     if indices.ndim != 1 or (indices.dtype.kind not in "iu" and indices.size):
         raise ConfigError(f"slots = {slots!r}. Expected a one-dimensional array of whole numbers.")
     outside = indices[(indices < 0) | (indices >= program.num_slots)]
     if len(outside):
         raise ConfigError(f"slot {outside[0]} is not there. Expected indices from 0 to {program.num_slots - 1}.")
-    if moves.ndim != 1 or moves.dtype.kind not in "fiu" or not np.all(np.isfinite(moves)):
+    if moves.ndim != 1 or not np.all(np.isfinite(moves)):
         raise ConfigError(f"shifts = {shifts!r}. Expected a one-dimensional array of finite numbers, rad.")
     return indices.astype(np.intp), moves.astype(np.float64)
+
+
+def checked_program(program: Any) -> Program:
+    """`program` itself. Raises: ConfigError: anything but what an executor's `prepare` returns."""
+    if not isinstance(program, Program):
+        raise ConfigError(
+            f"program is a {type(program).__name__}. Expected what executor.prepare(circuit, observables) returned: "
+            "a circuit is compiled once, every later call only binds numbers."
+        )
+    return program
 
 
 def checked_seed(seed: Any) -> int:
@@ -168,8 +178,8 @@ def checked_device(device: Any) -> Device:
 
 def checked_cotangent(program: Program, batch: int, cotangent: Any) -> Array:
     """`cotangent` as float64 [batch, observable]. Raises: ConfigError: another shape, or not finite and real."""
-    array = np.asarray(cotangent)
-    if array.shape != (batch, program.num_observables) or array.dtype.kind not in "fiu":
+    array = real_array("values of the cotangent", cotangent)
+    if array.shape != (batch, program.num_observables):
         raise ConfigError(
             f"cotangent has shape {array.shape} and dtype {array.dtype}. "
             f"Expected real numbers of shape ({batch}, {program.num_observables})."
@@ -184,6 +194,10 @@ def checked_loss(program: Program, values: Array, loss: Loss) -> tuple[float, Ar
 
     Raises: ConfigError: the loss returns anything but a finite number and such an array.
     """
+    if not callable(loss):
+        raise ConfigError(
+            f"loss = {loss!r}. Expected a function: expectations [batch, observable] -> (loss, its derivative by them)."
+        )
     made = loss(values.copy())  # a loss may write into its argument
     if not isinstance(made, tuple) or len(made) != 2:
         raise ConfigError(

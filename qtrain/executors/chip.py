@@ -16,11 +16,13 @@ import numpy as np
 from qtrain.billing import price
 from qtrain.chip.budget import Amount, check_budget
 from qtrain.chip.circuits import NativeCircuit, native_circuit
+from qtrain.chip.credentials import refuse_credentials
 from qtrain.chip.faults import Patience, Say
 from qtrain.chip.means import readings
 from qtrain.chip.preflight import PlannedJob, check_health, check_quota, preflight
 from qtrain.chip.primitives import backend_by_name, service_of
-from qtrain.chip.split import Chunk, halves, split
+from qtrain.chip.sampler_options import check_options
+from qtrain.chip.split import Chunk, capacity, halves, split
 from qtrain.chip.submission import Submission, Work
 from qtrain.chip.types import Options, Pub
 from qtrain.errors import BudgetError, ConfigError
@@ -83,6 +85,7 @@ class ChipExecutor:
 
     Attributes:
         device: the backend's calibration, as of the last `refresh`.
+        reached_by: arguments of `from_name` that lead to the same backend.
         jobs: the JobLedger.
         ledger: what was asked for, by the vendor's formula; what was charged is in `jobs.spent()`.
 
@@ -104,8 +107,10 @@ class ChipExecutor:
         patience: Patience | None = None,
         say: Say | None = None,
     ) -> None:
+        refuse_credentials(dict(options or {}), "options")
         self.service = service_of(backend, mode, options)
         self.backend = self.service.name
+        self.reached_by: dict[str, str | None] = {"name": self.backend}
         self.mode = mode
         self.options = json.loads(json.dumps(dict(options or {})))  # plain values, which a run directory can hold
         self.device = self.service.device()
@@ -113,6 +118,7 @@ class ChipExecutor:
         if shots is None:
             raise ConfigError("shots = None: a chip always takes shots. Expected a whole number, 1 or more.")
         self.shots = checked_shots(shots, self.device) or 0
+        check_options(self.options, self.shots, self.device)
         self.seed = checked_seed(seed)
         self.effort = effort
         if not isinstance(mitigate_readout, bool):
@@ -129,7 +135,9 @@ class ChipExecutor:
     @classmethod
     def from_name(cls, name: str, *, instance: str | None = None, **arguments: Any) -> ChipExecutor:
         """On a backend by its name: "aer", "fake_manila", or one of the IBM account (QISKIT_IBM_TOKEN, or saved)."""
-        return cls(backend_by_name(name, instance), **arguments)
+        made = cls(backend_by_name(name, instance), **arguments)
+        made.reached_by = {"name": name, "instance": instance}
+        return made
 
     def __repr__(self) -> str:
         return f"ChipExecutor({self.backend!r}, shots={self.shots}, seed={self.seed}, mode={self.mode!r})"
@@ -190,6 +198,15 @@ class ChipExecutor:
         check_health(self.service)
         check_quota(self.service, most.qpu_seconds)
         self._allow(program, most.qpu_seconds, most)
+
+    def capacity(self, program: Program) -> int | None:
+        """Circuits of that program that one job may hold; None where nothing of it is measured.
+
+        Raises: ConfigError: one circuit alone is more than a job may hold.
+        """
+        if program.device is None or not program.num_bases:
+            return None
+        return capacity(self._native(program), program.device, self.shots, program.durations)
 
     def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:
         """[batch, observable] means over the shots.

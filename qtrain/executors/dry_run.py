@@ -18,6 +18,7 @@ from qtrain.executors.base import (
     call_bill,
     checked_device,
     checked_key,
+    checked_program,
     checked_seed,
     checked_shifts,
     checked_shots,
@@ -100,14 +101,14 @@ class DryRun:
     def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:
         """[batch, observable] zeros; adds the bill of one circuit a row and basis."""
         chosen = checked_key(key)
-        batch = len(program.checked_angles(angles))
+        batch = len(checked_program(program).checked_angles(angles))
         self.ledger += call_bill(program, batch, self.shots, chosen, capacity=self.capacity(program))
         return np.zeros((batch, program.num_observables))
 
     def shifted_expectations(self, program: Program, angles: Array, slots: Slots, shifts: Array, *, key: Key) -> Array:
         """[batch, slot, shift, observable] zeros; adds the bill of one circuit a row, slot, shift and basis."""
         chosen = checked_key(key)
-        batch = len(program.checked_angles(angles))
+        batch = len(checked_program(program).checked_angles(angles))
         indices, moves = checked_shifts(program, slots, shifts)
         points = batch * len(indices) * len(moves)
         capacity = self.capacity(program)

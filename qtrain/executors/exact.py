@@ -18,6 +18,7 @@ from qtrain.executors.base import (
     checked_key,
     checked_loss,
     checked_precision,
+    checked_program,
     checked_shifts,
     checked_shots,
     generator,
@@ -75,11 +76,11 @@ class ExactSimulator:
 
     def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:
         """[batch, observable]. Raises: ConfigError: angles or a key of the wrong kind."""
-        return self._values(program, program.checked_angles(angles), key, _EXPECTATIONS)
+        return self._values(program, checked_program(program).checked_angles(angles), key, _EXPECTATIONS)
 
     def shifted_expectations(self, program: Program, angles: Array, slots: Slots, shifts: Array, *, key: Key) -> Array:
         """[batch, slot, shift, observable]: each shift as a circuit of its own."""
-        checked = program.checked_angles(angles)
+        checked = checked_program(program).checked_angles(angles)
         indices, moves = checked_shifts(program, slots, shifts)
         points = shifted_points(checked, indices, moves)
         values = self._values(program, points.reshape(int(np.prod(points.shape[:3])), program.num_slots), key, _SHIFTED)
@@ -91,7 +92,7 @@ class ExactSimulator:
         Raises: ConfigError: this simulator takes shots, which an exact derivative has none of.
         """
         refuse_shots(self.shots)
-        checked = program.checked_angles(angles)
+        checked = checked_program(program).checked_angles(angles)
         weights = checked_cotangent(program, len(checked), cotangent)
         return statevector.adjoint(program, checked, weights, self.precision)
 
@@ -111,9 +112,9 @@ class ExactSimulator:
             anything else.
         """
         refuse_shots(self.shots)
-        values, pull = statevector.weight_pullback(program, features, weights, self.precision)
-        self.ledger += bill(program, len(values), None)
+        values, pull = statevector.weight_pullback(checked_program(program), features, weights, self.precision)
         result, cotangent = checked_loss(program, values, loss)
+        self.ledger += bill(program, len(values), None)
         return result, pull(cotangent), values
 
     def jacobian(self, program: Program, angles: Array) -> Array:
@@ -122,11 +123,11 @@ class ExactSimulator:
         Raises: ConfigError: this simulator takes shots, which an exact derivative has none of.
         """
         refuse_shots(self.shots)
-        return statevector.jacobian(program, program.checked_angles(angles), self.precision)
+        return statevector.jacobian(program, checked_program(program).checked_angles(angles), self.precision)
 
     def probabilities(self, program: Program, angles: Array, basis: int = 0) -> Array:
         """[batch, 2^m]: exact, of the m bits of one measurement basis; its first qubit is the lowest bit."""
-        return statevector.basis_probabilities(program, program.checked_angles(angles), basis)
+        return statevector.basis_probabilities(program, checked_program(program).checked_angles(angles), basis)
 
     def _values(self, program: Program, angles: Array, key: Key, method: int) -> Array:
         chosen = checked_key(key)

@@ -20,6 +20,7 @@ from qtrain.executors.base import (
     checked_device,
     checked_key,
     checked_loss,
+    checked_program,
     checked_seed,
     checked_shifts,
     checked_shots,
@@ -204,7 +205,7 @@ class NoisySimulator:
             anything else.
         """
         refuse_shots(self.shots)
-        angles = self._checked(program, program.angles(features, weights))
+        angles = self._checked(program, checked_program(program).angles(features, weights))
         cost = bill(program, len(angles), None)
         slots = np.flatnonzero((program.A != 0).any(axis=1))
         whole = program.num_observables * 4**program.num_qubits <= _JACOBIAN_SIZE
@@ -224,6 +225,7 @@ class NoisySimulator:
         return _probabilities(pauli.expectations(circuit, self._checked(program, angles), readout, **self._numbers))
 
     def _checked(self, program: Program, angles: Array) -> Array:
+        checked_program(program)
         if program.device is None or program.device != self.device or len(program.noisy) != program.num_bases:
             raise ConfigError(
                 f"the program was not made for {self.device.name} with noise. "

@@ -19,6 +19,7 @@ from qtrain.executors.base import (
     checked_device,
     checked_key,
     checked_loss,
+    checked_program,
     checked_seed,
     checked_shifts,
     checked_shots,
@@ -192,7 +193,7 @@ class PropagationSimulator:
         Raises: ConfigError: shots, or numbers of the wrong shape.
         """
         refuse_shots(self.shots)
-        checked = self._checked(program, program.angles(features, weights))
+        checked = self._checked(program, checked_program(program).angles(features, weights))
         values = program.measurement.combine(self._values(program, checked))
         found, cotangent = checked_loss(program, values, loss)
         slots = self._gradient(program, checked, cotangent)
@@ -236,6 +237,7 @@ class PropagationSimulator:
         return strings if self.shots is None else sample_strings(strings, self.shots, rng)
 
     def _checked(self, program: Program, angles: Array) -> Array:
+        checked_program(program)
         if program.device is None or program.device != self.device or len(program.noisy) != program.num_bases:
             raise ConfigError(
                 f"the program was not made for {self.device.name} with noise. "

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qtrain.errors import ConfigError, ExecutorError
-from qtrain.executors.base import Array, Executor, Key, Slots, checked_key, checked_shifts
+from qtrain.executors.base import Array, Executor, Key, Slots, checked_key, checked_program, checked_shifts
 from qtrain.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -83,13 +83,13 @@ class Replay:
 
     def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:
         """[batch, observable]. Raises: ExecutorError: not in the record, and nothing may run."""
-        checked = program.checked_angles(angles)
+        checked = checked_program(program).checked_angles(angles)
         name = self._name(program, "expectations", checked, checked_key(key))
         return self._result(name, lambda: self.executor.expectations(program, checked, key=key))
 
     def shifted_expectations(self, program: Program, angles: Array, slots: Slots, shifts: Array, *, key: Key) -> Array:
         """[batch, slot, shift, observable]. Raises: ExecutorError: not in the record, and nothing may run."""
-        checked = program.checked_angles(angles)
+        checked = checked_program(program).checked_angles(angles)
         indices, moves = checked_shifts(program, slots, shifts)
         name = self._name(program, "shifted", checked, checked_key(key), indices.astype(np.int64), moves)
         return self._result(name, lambda: self.executor.shifted_expectations(program, checked, indices, moves, key=key))

@@ -23,6 +23,7 @@ from qtrain.executors.base import (
     checked_key,
     checked_loss,
     checked_precision,
+    checked_program,
     checked_seed,
     checked_shifts,
     checked_shots,
@@ -206,7 +207,7 @@ class TorchSimulator:
         Raises: ConfigError: this simulator takes shots, or a value of the wrong shape or kind.
         """
         refuse_shots(self.shots)
-        parts, angles = self._checked(program, program.angles(features, weights))
+        parts, angles = self._checked(program, checked_program(program).angles(features, weights))
         strings = np.zeros((len(angles), len(program.measurement.strings)))
         backward = []
         for part in parts:
@@ -222,6 +223,7 @@ class TorchSimulator:
         return number, total @ program.A, values
 
     def _checked(self, program: Program, angles: Array) -> tuple[tuple[_Part, ...], Array]:
+        checked_program(program)
         if program.device != self.device or (self.device is not None and len(program.noisy) != program.num_bases):
             place = "a simulator without a chip" if self.device is None else f"{self.device.name} with noise"
             raise ConfigError(

@@ -116,7 +116,7 @@ def test_npz_and_min_max_scaling(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (["train", "--executor", "chip"], "comes in a later release"),
+        (["train", "--executor", "chip"], "needs a backend"),
         (["train", "--executor", "noisy"], "needs a device"),
         (["train", "--device", "ibm_nowhere"], "ibm_nowhere"),
         (["train", "--data", "nothing.csv"], "nothing.csv: no such file"),

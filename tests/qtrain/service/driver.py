@@ -133,7 +133,9 @@ class LoopbackService:
     def environment(self) -> dict[str, str]:
         """A whole environment for a child process: this one's without accounts or proxies, and variables()."""
         kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(CLIENT_VARIABLES)}
-        return {**kept, "OMP_NUM_THREADS": "1", "QISKIT_PARALLEL": "FALSE", **self.variables()}
+        kept.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))  # a font cache takes seconds to make anew
+        path = os.pathsep.join([str(ROOT), *filter(None, [kept.get("PYTHONPATH")])])
+        return {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "QISKIT_PARALLEL": "FALSE", **self.variables()}
 
     # the switches
 
@@ -287,6 +289,17 @@ class LoopbackService:
     def clear_log(self) -> None:
         """Forgets the requests so far."""
         self.ask("DELETE", "log")
+
+    def wait_for_request(self, method: str, path: str, *, count: int = 1, timeout: float = 30.0) -> None:
+        """Until that many such requests have come (their replies may be under way); raises TimeoutError.
+
+        With a fault(action="hang", phase="after", delay=30) this stops a client at that very point, to be killed there.
+        """
+        end = time.monotonic() + timeout
+        while len(found := self.log(method, path)) < count:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{len(found)} of {count} requests {method} {path} after {timeout} s")
+            time.sleep(0.02)
 
     def wait(self, state: str = "Completed", *, jobs: int = 1, timeout: float = 30.0) -> list[dict[str, Any]]:
         """Until that many jobs are in that state; raises TimeoutError."""

@@ -13,7 +13,7 @@ from .backends import Backends
 from .messages import Refusal, Reply, Request, iso, reply_json, reply_text
 from .programs import count
 from .sessions import Sessions
-from .store import FINAL, Store
+from .store import FINAL, LIGHT, Store
 
 MAX_BODY = 64 * 1024 * 1024
 PROGRAMS = ("executor", "sampler")
@@ -33,8 +33,8 @@ class Jobs:
         self.sessions = sessions
         self.wake = wake
 
-    def row(self, job_id: str) -> dict[str, Any]:
-        found = self.store.row("SELECT * FROM jobs WHERE id = ? AND deleted = 0", job_id)
+    def row(self, job_id: str, columns: str = LIGHT) -> dict[str, Any]:
+        found = self.store.row(f"SELECT {columns} FROM jobs WHERE id = ? AND deleted = 0", job_id)
         if found is None:
             raise Refusal(404, 1291, f"Job not found. Job ID: {job_id}")
         return found
@@ -111,12 +111,12 @@ class Jobs:
         row = self.row(job_id)
         content = self.shown(row)
         if request.first("exclude_params") != "true":
-            content["params"] = json.loads(row["params"])
+            content["params"] = json.loads(self.row(job_id, "params")["params"])
         return reply_json(content)
 
     def listing(self, request: Request) -> Reply:
         """GET /jobs, the newest first."""
-        rows = self.store.rows("SELECT * FROM jobs WHERE deleted = 0 ORDER BY number DESC")
+        rows = self.store.rows(f"SELECT {LIGHT} FROM jobs WHERE deleted = 0 ORDER BY number DESC")
         wanted = set(request.query.get("tags", []))
         rows = [row for row in rows if wanted <= set(json.loads(row["tags"]))]
         for name, column in (("backend", "backend"), ("session_id", "session_id"), ("program", "program")):
@@ -138,7 +138,7 @@ class Jobs:
         """GET /jobs/{id}/results: of a failed job its traceback, of an unfinished one nothing."""
         row = self.row(job_id)
         if row["state"] == "Completed":
-            return reply_text(row["result"])
+            return reply_text(self.row(job_id, "result")["result"])
         if row["state"] == "Failed":
             return reply_text(f"Traceback (most recent call last):\n  {row['reason']}")
         return Reply(204)
@@ -183,7 +183,7 @@ class Jobs:
         """Every accepted job once, deleted ones too, the oldest first."""
         names = ("id", "backend", "session_id", "state", "reason", "reason_code", "circuits", "executions")
         bill = []
-        for row in self.store.rows("SELECT * FROM jobs ORDER BY number"):
+        for row in self.store.rows(f"SELECT {LIGHT} FROM jobs ORDER BY number"):
             times = {name: row[name] for name in ("created", "started", "finished")}
             tags = json.loads(row["tags"])
             kept = {name: row[name] for name in names}

@@ -23,7 +23,8 @@ class Request:
 
     def first(self, name: str) -> str | None:
         """The query's value of that name."""
-        return self.query.get(name, [None])[0]  # type: ignore[list-item]
+        values = self.query.get(name)
+        return values[0] if values else None
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Programs `executor` (client-side primitives, params v2.0) and `sampler` (legacy SamplerV2): params in, results out.
 
-Everything heavy is imported where it is used: the service answers before qiskit is loaded.
+Options that only a laboratory could obey (rep_delay, the legacy program's twirling and dynamical decoupling) are
+ignored. Everything heavy is imported where it is used: the service answers before qiskit is loaded.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ def _arrays(item: Any, shots: int, chip: Chip) -> dict[str, np.ndarray]:
 
     extra: dict[str, np.ndarray] = {}
     if isinstance(item, SamplexItem):
-        content = b"".join(np.ascontiguousarray(array).tobytes() for array in _tensors(item.samplex_arguments))
+        given = item.samplex_arguments
+        content = np.asarray(given["parameter_values"]).tobytes() if "parameter_values" in given else b""
         seed = hashlib.blake2b(content + repr((item.shape, shots)).encode(), digest_size=8).digest()
         item.samplex.finalize()
         generator = np.random.default_rng(int.from_bytes(seed, "big"))
@@ -123,14 +125,6 @@ def _arrays(item: Any, shots: int, chip: Chip) -> dict[str, np.ndarray]:
 
 def _empty(shape: tuple[int, ...]) -> np.ndarray:
     return np.zeros((math.prod(shape), 0))
-
-
-def _tensors(arguments: Any) -> list[np.ndarray]:
-    return [
-        np.asarray(arguments[spec.name])
-        for spec in arguments.specs
-        if spec.name in arguments and spec.name == "parameter_values"
-    ]
 
 
 def run_sampler(params: str, chip: Chip, shots_granted: int | None) -> str:

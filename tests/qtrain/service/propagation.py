@@ -46,7 +46,7 @@ def rotation(first: int, second: int, angles: Array) -> Array:
 def transfer(operation: Operation, points: int) -> Array:
     """[4^k, 4^k, point], or [4^k, 4^k, 1] where all points share it."""
     if all(isinstance(angle, float) for angle in operation.angles):
-        return fixed(operation.name, operation.angles)[..., None]  # type: ignore[arg-type]
+        return fixed(operation.name, operation.angles)[..., None]
     columns = [np.broadcast_to(angle, (points,)) for angle in operation.angles]
     if operation.name in ("rz", "p"):
         return rotation(1, 2, columns[0])

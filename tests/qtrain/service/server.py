@@ -52,8 +52,12 @@ class Handler(BaseHTTPRequestHandler):
         request = Request(self.command, path, parse_qs(parts.query, keep_blank_values=True), headers, body)
         routes, store = self.server.routes, self.server.routes.store
         if path == "/__admin__/unreachable":
+            self.server.down_for = float(request.json()["seconds"])  # from here on nobody else is answered
             self.send(Reply(204))
-            self.server.go_down(request.json()["seconds"])
+            self.server.go_down(self.server.down_for)
+            return
+        if self.server.down_for:
+            self.break_off(faults.Break())
             return
         if path.startswith("/__admin__/"):
             self.send(routes.answer(request))
@@ -107,6 +111,7 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.close()
         self.wfile.close()
         self.connection.close()
+        raise ConnectionAbortedError("by a fault")  # nothing is left for the base class to flush
 
 
 class Server(ThreadingHTTPServer):

@@ -7,7 +7,7 @@ from typing import Any
 
 from .backends import Backends
 from .messages import Refusal, Reply, Request, iso, reply_json
-from .store import Store
+from .store import LIGHT, Store
 
 
 class Sessions:
@@ -24,14 +24,16 @@ class Sessions:
         return found
 
     def pending(self, session_id: str) -> list[dict[str, Any]]:
-        return self.store.rows("SELECT * FROM jobs WHERE session_id = ? AND state IN ('Queued', 'Running')", session_id)
+        return self.store.rows(
+            f"SELECT {LIGHT} FROM jobs WHERE session_id = ? AND state IN ('Queued', 'Running')", session_id
+        )
 
     def accepts(self, row: dict[str, Any]) -> bool:
         return bool(row["accepting"]) and self.store.now() < row["created"] + row["max_ttl"]
 
     def details(self, session_id: str) -> dict[str, Any]:
         row = self.row(session_id)
-        jobs = self.store.rows("SELECT * FROM jobs WHERE session_id = ? ORDER BY number", session_id)
+        jobs = self.store.rows(f"SELECT {LIGHT} FROM jobs WHERE session_id = ? ORDER BY number", session_id)
         started = [job["started"] for job in jobs if job["started"]]
         finished = [job["finished"] for job in jobs if job["finished"]]
         accepting = self.accepts(row)

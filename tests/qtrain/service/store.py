@@ -15,8 +15,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, backend TEXT NOT NULL, program TEXT NOT NULL,
     tags TEXT NOT NULL, session_id TEXT, state TEXT NOT NULL, reason TEXT, reason_code INTEGER, created REAL NOT NULL,
     started REAL, finished REAL, circuits INTEGER NOT NULL, executions INTEGER NOT NULL, seconds REAL NOT NULL,
-    charged REAL, cost INTEGER, private INTEGER NOT NULL, script TEXT NOT NULL, params TEXT NOT NULL, result TEXT,
-    outcome TEXT, deleted INTEGER NOT NULL DEFAULT 0);
+    charged REAL, cost INTEGER, private INTEGER NOT NULL, deleted INTEGER NOT NULL DEFAULT 0, script TEXT NOT NULL,
+    outcome TEXT, params TEXT NOT NULL, result TEXT);
 CREATE TABLE IF NOT EXISTS sessions (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, mode TEXT NOT NULL, backend TEXT NOT NULL,
     accepting INTEGER NOT NULL, cancelled INTEGER NOT NULL DEFAULT 0, max_ttl INTEGER NOT NULL, created REAL NOT NULL,
@@ -48,6 +48,12 @@ DEFAULTS: dict[str, Any] = {
     "enforce_cost": False,
 }
 """What `LoopbackService.settings` may change; meanings in its docstring."""
+
+LIGHT = (
+    "number, id, backend, program, tags, session_id, state, reason, reason_code, created, started, finished, circuits, "
+    "executions, seconds, charged, cost, private, deleted, script, outcome"
+)
+"""A job's columns without its payload and result, which may be megabytes."""
 
 FINAL = ("Completed", "Failed", "Cancelled")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from .backends import Backends
 from .programs import run
-from .store import Store
+from .store import LIGHT, Store
 
 STEP = 0.02  # s between two looks at the queue
-SYSTEM_FAILURE = 1500  # the service's "unknown error"
+SYSTEM_FAILURE = 9999  # the range that IBM keeps for its own failures
 RAN_TOO_LONG = 1305
 
 
@@ -46,12 +46,12 @@ class Worker:
     def turn(self, backends: Backends) -> bool:
         """Whether there was anything to run."""
         now = self.store.now()
-        for job in self.store.rows("SELECT * FROM jobs WHERE state = 'Running' AND outcome IS NOT NULL"):
+        for job in self.store.rows(f"SELECT {LIGHT} FROM jobs WHERE state = 'Running' AND outcome IS NOT NULL"):
             if now >= job["started"] + self.setting(job, "run_seconds"):
                 self.end(job)
         if self.store.limit_reached():
             return False
-        for job in self.store.rows("SELECT * FROM jobs WHERE state = 'Queued' ORDER BY number"):
+        for job in self.store.rows(f"SELECT {LIGHT} FROM jobs WHERE state = 'Queued' ORDER BY number"):
             if now >= job["created"] + self.setting(job, "queue_seconds") and backends.runs_jobs(job["backend"]):
                 self.run(job, backends)
                 return True
@@ -101,10 +101,11 @@ class Worker:
                 }, None
         name = job["backend"]
         noise, drift = self.store.get("noise"), self.store.get("drift")
+        [params] = self.store.rows("SELECT params FROM jobs WHERE id = ?", job["id"])
         try:
             chip = Chip.read(backends.configuration(name), backends.properties(name), noise=noise, drift=drift)
             return {"state": "Completed", "charged": seconds}, run(
-                job["program"], job["params"], chip, script.get("shots_granted")
+                job["program"], params["params"], chip, script.get("shots_granted")
             )
         except JobRefused as refusal:
             failure = {"state": "Failed", "reason": str(refusal), "reason_code": refusal.reason_code}

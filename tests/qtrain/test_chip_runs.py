@@ -105,6 +105,8 @@ def test_killed_while_it_writes_a_checkpoint_the_run_ends_the_same(tmp_path, who
         capture_output=True,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert list((path / "checkpoints").glob(".*.partial"))
+    (path / "checkpoints" / ".00000007-ab.pt.partial").write_bytes(b"half")
     second = StandIn()
     again = resume(path, second)
     assert again.weights_sha256 == whole[0].weights_sha256

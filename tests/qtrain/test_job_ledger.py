@@ -182,6 +182,18 @@ def test_a_job_that_was_given_up_may_still_come_back_with_what_was_paid_for():
         ledger.submitted("a", "2")
 
 
+def test_a_point_keeps_its_first_result():
+    ledger = JobLedger()
+    for tag in "ab":
+        ledger.intend(job(tag))
+    ledger.done("a", results("p", shots=7))
+    ledger.done("b", [("p", 9, np.zeros(2)), *results("q")])
+    assert ledger.known(["p"])["p"][0] == 7
+    assert ledger.known(["p"])["p"][1].tolist() == results("p")[0][2].tolist()
+    assert [j.tag for j in ledger.paid_by(["p"])] == ["a"]
+    assert sorted(ledger.known(["p", "q"])) == ["p", "q"]
+
+
 def test_results_come_back_bit_for_bit_and_cannot_be_written_into():
     ledger, values = JobLedger(), np.random.default_rng(0).normal(size=1000) * 1e-300
     ledger.intend(job())

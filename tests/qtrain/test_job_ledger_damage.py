@@ -94,6 +94,15 @@ def test_a_truncated_file_is_refused(kept):
         JobLedger(kept)
 
 
+def test_a_page_of_rubbish_is_found_at_the_beginning_and_not_in_the_middle_of_a_run(kept):
+    data = bytearray(kept.read_bytes())
+    place = data.find(np.full(100, 7.5).tobytes()) // 4096 * 4096
+    data[place : place + 200] = b"\xff" * 200
+    kept.write_bytes(data)
+    with pytest.raises(RunError, match="damaged"):
+        JobLedger(kept)
+
+
 def test_somebody_elses_database_and_another_format_are_refused(kept):
     with sqlite3.connect(kept) as other:
         other.execute("PRAGMA user_version = 99")

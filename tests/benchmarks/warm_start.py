@@ -194,9 +194,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     near.set_xlim(-0.02 * few, 1.02 * few)
     near.set_title("as long as the warm start trains on the chip", fontsize=10)
     far.set_title("to the end", fontsize=10)
-    near.set_ylabel(
-        f"test accuracy, mean of {len(rows[0]['accuracy'])} seeds (band: one standard deviation)", fontsize=9
-    )
+    near.set_ylabel(f"test accuracy, {len(rows[0]['accuracy'])} seeds: mean, standard deviation", fontsize=9)
     for axes in (near, far):
         axes.set_xlabel("thousand QPU seconds of training on the chip")
         axes.grid(alpha=0.3)

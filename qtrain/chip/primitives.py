@@ -321,9 +321,9 @@ class BackendService:
             self._jobs[job_id].cancel()
 
     def charged(self, job_id: str) -> float | None:
-        """Nothing for a simulator; a vendor's bill is not known here."""
+        """Not known here. So a simulator's jobs count as predicted, and a budget can be rehearsed on one."""
         del job_id
-        return 0.0 if self.is_local else None
+        return None
 
     def reopen(self) -> None:
         """Nothing is open."""

@@ -202,8 +202,8 @@ def test_simulators_take_no_options(name):
         ChipExecutor.from_name(name, options={"twirling": {"enable_gates": True}})
 
 
-def rehearsal(seed=0, shots=100, name="aer"):
-    return ChipExecutor.from_name(name, shots=shots, seed=seed, effort="fast")
+def rehearsal(seed=0, shots=100, name="aer", **options):
+    return ChipExecutor.from_name(name, shots=shots, seed=seed, effort="fast", **options)
 
 
 def trained(executor, gradient=SHIFT, **options):
@@ -271,6 +271,16 @@ def test_simulated_backends_repeat_themselves_by_the_seed(name):
     weights = [trained(rehearsal(seed, name=name), steps=2).weights for seed in (0, 0, 1)]
     assert np.array_equal(weights[0], weights[1])
     assert not np.array_equal(weights[0], weights[2])
+
+
+def test_a_budget_can_be_rehearsed_where_nothing_is_charged():
+    first = rehearsal(name="fake_manila")
+    seconds = trained(first, steps=1).ledger.qpu_seconds
+    assert seconds > 2
+    chip = rehearsal(name="fake_manila", budget=2.5 * seconds)
+    result = trained(chip, steps=5)
+    assert (result.stopped, result.steps, len(chip.jobs.jobs())) == ("budget", 2, 2)
+    assert f"{2 * seconds:,.2f} of the budget of {2.5 * seconds:,.2f} QPU seconds are spent" in result.reason
 
 
 def test_shots_that_are_granted_are_those_of_the_mean():

@@ -64,6 +64,9 @@ class Atom(NamedTuple):
     opaque: ParameterExpression | None = None
 
 
+_Meant = dict[Parameter, Form]
+"""Parameters -> what they stand for."""
+
 _FUNCTIONS = {"SIN": "sin", "COS": "cos", "TAN": "tan", "ASIN": "asin", "ACOS": "acos", "ATAN": "atan", "EXP": "exp",
               "LOG": "log", "ABS": "abs", "SIGN": "sign"}  # fmt: skip
 _REVERSED = {"RSUB": "SUB", "RDIV": "DIV", "RPOW": "POW"}
@@ -109,25 +112,37 @@ class Reader:
         self._probes.append(np.full(len(_PROBES), np.nan))
         return Form(0.0, ((self._append(Atom("bind", (), expression)), 1.0),))  # not hashed: Qiskit cannot hash some
 
-    def _replayed(self, expression: ParameterExpression) -> Form:
-        """Walks Qiskit's own record of how the expression was made: a stack machine, as in its QPY files."""
+    def _replayed(self, expression: ParameterExpression, meant: _Meant | None = None) -> Form:
+        """Walks Qiskit's own record of how the expression was made: a stack machine, as in its QPY files.
+
+        `meant` are parameters that stand for something else: Qiskit 2.1 records a substitution, too, as a step.
+        """
+        # there is no public reader of the record but sympy's, which takes 10 ms an expression
+        steps = [(step, getattr(step.op, "name", str(step.op)).rpartition(".")[2]) for step in expression._qpy_replay]
+        after = [meant or {}]  # what parameters stand for at each step, from the last one on
+        for step, name in reversed(steps):
+            now = after[-1]
+            if name == "SUBSTITUTE":
+                now = now | {old: self._operand(new, now) for old, new in step.binds.items()}
+            after.append(now)
         stack: list[Form] = []
-        for step in expression._qpy_replay:  # it has no public reader but sympy's, which takes 10 ms an expression
-            stack += [self._operand(operand) for operand in (step.lhs, step.rhs) if operand is not None]
-            name = getattr(step.op, "name", str(step.op)).rpartition(".")[2]  # Qiskit 2.1 has an IntEnum there
+        for (step, name), known in zip(steps, after[-2::-1]):
+            if name == "SUBSTITUTE":
+                continue
+            stack += [self._operand(operand, known) for operand in (step.lhs, step.rhs) if operand is not None]
             if name in _FUNCTIONS:
                 stack.append(self._function(_FUNCTIONS[name], stack.pop()))
             elif name != "CONJ":  # of a real number: itself
                 b, a = stack.pop(), stack.pop()
-                if name in _REVERSED:
-                    name, a, b = _REVERSED[name], b, a
-                stack.append(self._binary(name, a, b))
+                stack.append(self._binary(_REVERSED[name], b, a) if name in _REVERSED else self._binary(name, a, b))
         (form,) = stack
         return form
 
-    def _operand(self, operand: Any) -> Form:
+    def _operand(self, operand: Any, meant: _Meant) -> Form:
+        if isinstance(operand, Parameter):
+            return meant[operand] if operand in meant else self.read(operand)
         if isinstance(operand, ParameterExpression) and operand.parameters:
-            return self.read(operand)
+            return self._replayed(operand, meant) if meant else self.read(operand)
         number = complex(operand.numeric() if isinstance(operand, ParameterExpression) else operand)
         if number.imag != 0 or not math.isfinite(number.real):
             raise _Unknown

@@ -16,7 +16,8 @@ def comparison(run_dirs: Sequence[str | Path]) -> list[dict[str, Any]]:
 
     `accuracy_reached` is that of the test set, or of the last batch where no test set was evaluated; `qpu_seconds` are
     by the vendor's formula, on a simulator what a chip would have been billed; `accuracy_per_qpu_second` is the one
-    over the other, None where nothing was spent.
+    over the other, None where nothing was spent. `charged_seconds` are the service's own figure, or the formula as long
+    as it has none.
 
     Raises: RunError: no run is there, or no step of it is done.
     """
@@ -27,16 +28,17 @@ def comparison_text(entries: Sequence[dict[str, Any]]) -> str:
     """A table of `comparison`, one line a run."""
     width = max(len("run"), *(len(entry["run_dir"]) for entry in entries))
     rows = [
-        f"{'run':<{width}} {'executor':<20} {'start':<5} {'steps':>6} {'jobs':>6} {'twice':>5} {'QPU s':>10} "
-        f"{'accuracy':>8} {'accuracy/QPU s':>14}  gradient"
+        f"{'run':<{width}} {'executor':<20} {'start':<5} {'steps':>6} {'jobs':>6} {'duplicates':>10} "
+        f"{'QPU s':>10} {'charged s':>10} {'accuracy':>8} {'accuracy/QPU s':>14}  gradient"
     ]
     for entry in entries:
-        per_second = entry["accuracy_per_qpu_second"]
+        ratio = entry["accuracy_per_qpu_second"]
+        per_second = "-" if ratio is None else f"{ratio:.3g}"
         rows.append(
             f"{entry['run_dir']:<{width}} {entry['kind']:<20} {'cold' if entry['start'] is None else 'warm':<5} "
-            f"{entry['step']:>6} {_or_dash(entry['num_jobs']):>6} {_or_dash(entry['num_duplicates']):>5} "
-            f"{entry['qpu_seconds']:>10,.1f} {entry['accuracy_reached']:>8.3f} "
-            f"{'-' if per_second is None else f'{per_second:.3g}':>14}  {entry['gradient']}"
+            f"{entry['step']:>6} {_or_dash(entry['num_jobs']):>6} {_or_dash(entry['num_duplicates']):>10} "
+            f"{entry['qpu_seconds']:>10,.1f} {_or_dash(entry['charged_seconds']):>10} "
+            f"{entry['accuracy_reached']:>8.3f} {per_second:>14}  {entry['gradient']}"
         )
     return "\n".join(rows)
 
@@ -57,14 +59,15 @@ def comparison_picture(run_dirs: Sequence[str | Path], output: str | Path) -> Pa
         tested = [m for m in metrics if "test_accuracy" in m]
         label = f"{entry['run_dir']}{'' if entry['start'] is None else ', warm start'}"
         seconds = [m["qpu_seconds"] for m in metrics]
-        ax.plot(
-            seconds, [m["accuracy"] for m in metrics], lw=1, alpha=0.4 if tested else 1.0, color=colour, label=label
-        )
+        batches = [m["accuracy"] for m in metrics]
         if tested:
             reached = [m["test_accuracy"] for m in tested]
-            ax.plot([m["qpu_seconds"] for m in tested], reached, "o-", color=colour, label=f"{label}: test set")
+            ax.plot([m["qpu_seconds"] for m in tested], reached, "o-", color=colour, label=label)
+            ax.plot(seconds, batches, lw=1, alpha=0.4, color=colour)
+        else:
+            ax.plot(seconds, batches, lw=1, color=colour, label=label)
     ax.set_xlabel("QPU seconds")
-    ax.set_ylabel("accuracy")
+    ax.set_ylabel("accuracy (dots: test set; thin lines: batches)")
     ax.grid(alpha=0.3)
     ax.legend()
     save(figure, target)
@@ -107,5 +110,7 @@ def _entry(path: Path) -> dict[str, Any]:
     }
 
 
-def _or_dash(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"
+def _or_dash(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"

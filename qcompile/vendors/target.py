@@ -68,7 +68,7 @@ def from_target(target: Target, *, name: str = "target", vendor: str = "custom")
             control_flow.append(gate)
         elif gate in _NOT_GATES:
             continue
-        elif gate not in library or operation.num_qubits > _LARGEST_GATE:
+        elif gate not in library or not 1 <= operation.num_qubits <= _LARGEST_GATE:
             notes.append(f"{gate}: not a one- or two-qubit gate of Qiskit's library, left out")
         else:
             (one_qubit if operation.num_qubits == 1 else two_qubit).append(gate)

@@ -25,11 +25,12 @@ class CountingBackend(BackendV2):
 
     Args:
         backend: the one that runs the circuits.
+        options: passed on to its `run`.
     """
 
-    def __init__(self, backend: BackendV2) -> None:
+    def __init__(self, backend: BackendV2, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(name=str(backend.name))
-        self._counted = backend
+        self._counted, self._passed_on = backend, dict(options or {})
 
     @property
     def target(self) -> Target:
@@ -57,7 +58,7 @@ class CountingBackend(BackendV2):
         """Begins to run. An option that is not set is not passed on: some packages warn of it, some fail."""
         del memory
         seed = {} if seed_simulator is None else {"seed_simulator": seed_simulator}
-        job = self._counted.run(list(run_input), shots=shots, **seed)
+        job = self._counted.run(list(run_input), shots=shots, **seed, **self._passed_on)
         return CountingJob(job, [circuit.num_clbits for circuit in run_input], shots)
 
 
@@ -102,7 +103,9 @@ def _outcome(text: str, width: int, place: str) -> int:
     """An outcome as a number, from Qiskit's hexadecimal form or from one character a bit, the last bit first."""
     bits = text.replace(" ", "")
     try:
-        value = int(bits, 16) if bits.startswith("0x") else int(bits, 2) if len(bits) == width else -1
+        value = int(bits, 16) if bits.startswith("0x") else -1
+        if len(bits) == width and set(bits) <= {"0", "1"}:
+            value = int(bits, 2)
     except ValueError:
         value = -1
     if not 0 <= value < 2**width:

@@ -59,12 +59,7 @@ def service_of(backend: Any, mode: str = "batch", options: Options | None = None
     chosen = dict(options or {})
     if any(cls.__name__ == "IBMBackend" for cls in type(backend).__mro__):
         return RuntimeService(backend, mode, chosen)
-    if chosen:
-        raise ConfigError(
-            f"options = {sorted(chosen)}: {backend.name} takes none. Expected no options: error suppression and "
-            "mitigation are offered by qiskit-ibm-runtime's backends."
-        )
-    return BackendService(backend)
+    return BackendService(backend, chosen)
 
 
 def backend_by_name(name: str, instance: str | None = None) -> Any:
@@ -243,19 +238,29 @@ class BackendService:
     """Any other BackendV2, through Qiskit's BackendSamplerV2: a simulator here, or another vendor's chip.
 
     Jobs end with the process: they cannot be found again by their tag.
+
+    Args:
+        backend: its `run` gets the options, e.g. {"verbatim": True} on Amazon Braket.
+
+    Raises: ConfigError: options on a simulator here, which would leave them aside.
     """
 
     finds_jobs = False
 
-    def __init__(self, backend: BackendV2) -> None:
+    def __init__(self, backend: BackendV2, options: Options | None = None) -> None:
         module = type(backend).__module__
         self.is_local = module.startswith(
             ("qiskit_aer.", "qiskit.providers.", "qiskit_ibm_runtime.fake_provider", "iqm.qiskit_iqm.fake_backends")
         )
         self.name = str(backend.name)
+        if options and self.is_local:
+            raise ConfigError(
+                f"options = {sorted(options)}: {backend.name} takes none. Expected no options: error suppression and "
+                "mitigation are offered by services, not by simulators."
+            )
         self._given = backend
         asked = _with_cached_noise(backend) if module.startswith("qiskit_ibm_runtime.") else backend
-        self._backend = CountingBackend(asked)
+        self._backend = CountingBackend(asked, options)
         self._seeded = type(asked).__module__.startswith(("qiskit_aer.", "qiskit.providers."))
         self._jobs: dict[str, Any] = {}
 
@@ -318,9 +323,9 @@ class BackendService:
             self._jobs[job_id].cancel()
 
     def charged(self, job_id: str) -> float | None:
-        """Nothing for a simulator; a vendor's bill is not known here."""
+        """Not known here. So a simulator's jobs count as predicted, and a budget can be rehearsed on one."""
         del job_id
-        return 0.0 if self.is_local else None
+        return None
 
     def reopen(self) -> None:
         """Nothing is open."""

@@ -120,11 +120,11 @@ class Submission:
         for job in self.jobs.open_jobs():
             if job.content == chunk.content:
                 live = _Live(chunk, job.tag, job.job_id, job.attempt, pubs)
+                if not self.service.finds_jobs and not self.service.find(job.tag, _time(job.created_at)):
+                    self._give_up_unreachable(job)  # even an intent: it may have been sent before its id was known
+                    break
                 if not job.job_id:
                     live.job_id = self._submitted(live, _time(job.created_at), asks_first=True)
-                elif not self.service.finds_jobs and not self.service.find(job.tag, _time(job.created_at)):
-                    self._give_up_unreachable(job)
-                    break
                 return live
         work.allowed(chunk.predicted)
         attempt = self.jobs.attempts(chunk.content)
@@ -153,9 +153,9 @@ class Submission:
             self.jobs.failed(job.tag, "abandoned", "the simulation ended with its process", charged=0.0)
             return
         raise JobError(
-            f"job {job.tag} was sent to {self.service.name} by a process that has ended, and this backend's package "
-            "cannot find it again; it may have been billed. Look at the vendor's console; to pay for it once more, "
-            "train anew in another run directory with --from this one."
+            f"job {job.tag} was or may have been sent to {self.service.name} by a process that has ended, and this "
+            "backend's package cannot find it again; it may have been billed. Look at the vendor's console; to pay for "
+            "it once more, train anew in another run directory with --from this one."
         )
 
     def _submitted(self, live: _Live, since: datetime, *, asks_first: bool) -> str:
@@ -199,12 +199,12 @@ class Submission:
 
     def _only(self, live: _Live, found: list[str]) -> str:
         """The oldest job of a tag; the others are cancelled."""
-        self.jobs.submitted(live.tag, found[0])
         for extra in found[1:]:
             text = f"{live.tag}: {extra} is a duplicate of {found[0]}; cancelled"
             patiently(lambda extra=extra: self.service.cancel(extra), f"cancelling {extra}", self.patience, self.say)  # type: ignore[misc]
             self.jobs.duplicate(live.tag, extra, text)
             self.say("duplicate", text)
+        self.jobs.submitted(live.tag, found[0])  # last: until then, a process that takes over looks for all of them
         return found[0]
 
     # --- back

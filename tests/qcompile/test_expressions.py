@@ -129,3 +129,24 @@ def test_a_record_that_cannot_be_read_is_left_to_qiskit(monkeypatch: pytest.Monk
 def test_a_stranger_is_refused() -> None:
     with pytest.raises(KeyError, match="stranger"):
         AngleTable([2 * Parameter("stranger")], PARAMETERS)
+
+
+def test_substituted_parameters_are_read_as_what_they_stand_for() -> None:
+    """Qiskit 2.1 records a substitution as a step of its own, later versions rewrite the steps before it."""
+    a, b, c = PARAMETERS
+    inner = (2 * a + 1).subs({a: b * c})
+    for expression in (
+        inner,
+        inner.subs({b: a + 0.5}),
+        (inner.subs({b: a + 0.5}) * inner.subs({b: a + 0.5})).subs({a: c}),
+        (a * b + a).bind({a: 2.0}),
+        (a + 2 * b).subs({a: b, b: a}),
+        ((a - b).subs({a: 2 * b, b: 3 * a}) / 2).subs({a: c + 1}),
+        (b + a.subs({a: c.sin()})).subs({c: 1 - a}),
+    ):
+        reader = Reader(PARAMETERS)
+        form = reader.read(expression)
+        assert not [atom for atom in reader.atoms if atom.opaque is not None], "it was left to Qiskit"
+        table = np.random.default_rng(0).uniform(0.2, 1, (3, 3))
+        expected = [_by_qiskit(expression, row) for row in table.tolist()]
+        np.testing.assert_allclose(form.at(reader.columns(table)), expected, atol=1e-12)

@@ -28,16 +28,17 @@ def comparison_text(entries: Sequence[dict[str, Any]]) -> str:
     """A table of `comparison`, one line a run."""
     width = max(len("run"), *(len(entry["run_dir"]) for entry in entries))
     rows = [
-        f"{'run':<{width}} {'executor':<20} {'start':<5} {'steps':>6} {'jobs':>6} {'duplicates':>10} {'QPU s':>10} {'charged s':>10} "
-        f"{'accuracy':>8} {'accuracy/QPU s':>14}  gradient"
+        f"{'run':<{width}} {'executor':<20} {'start':<5} {'steps':>6} {'jobs':>6} {'duplicates':>10} "
+        f"{'QPU s':>10} {'charged s':>10} {'accuracy':>8} {'accuracy/QPU s':>14}  gradient"
     ]
     for entry in entries:
-        per_second = entry["accuracy_per_qpu_second"]
+        ratio = entry["accuracy_per_qpu_second"]
+        per_second = "-" if ratio is None else f"{ratio:.3g}"
         rows.append(
             f"{entry['run_dir']:<{width}} {entry['kind']:<20} {'cold' if entry['start'] is None else 'warm':<5} "
             f"{entry['step']:>6} {_or_dash(entry['num_jobs']):>6} {_or_dash(entry['num_duplicates']):>10} "
-            f"{entry['qpu_seconds']:>10,.1f} {_or_dash(entry['charged_seconds']):>10} {entry['accuracy_reached']:>8.3f} "
-            f"{'-' if per_second is None else f'{per_second:.3g}':>14}  {entry['gradient']}"
+            f"{entry['qpu_seconds']:>10,.1f} {_or_dash(entry['charged_seconds']):>10} "
+            f"{entry['accuracy_reached']:>8.3f} {per_second:>14}  {entry['gradient']}"
         )
     return "\n".join(rows)
 

@@ -240,7 +240,7 @@ def _chip(config: Config) -> Executor:
     from qtrain.executors.chip import ChipExecutor
 
     section = config.executor
-    if section.backend is None:
+    if not section.backend:
         raise ConfigError(
             "executor 'chip' needs a backend. Add --backend: a name of your IBM account (ibm_fez), or fake_manila or "
             "aer to rehearse here, free of charge. --device serves `qtrain cost` alone."
@@ -268,7 +268,7 @@ def _chip_device(config: Config) -> Device:
     from qtrain.chip.sampler_options import check_options
 
     section = config.executor
-    if section.device is None and section.backend is None:
+    if section.device is None and not section.backend:
         raise ConfigError(
             "executor 'chip' needs a device or a backend for its bill. Add --device ibm_fez (a stored calibration), or "
             "--backend for the calibration of now."

@@ -9,7 +9,9 @@ QonchipError (exit code 1)
 ├── ExecutorError   an executor could not deliver what it was asked for
 │   ├── PreflightError   the chip, its calibration or the account does not allow the next step now
 │   ├── BudgetError      the next step would cost more than is left of the budget; nothing was sent
+│   ├── MovedError       the calibration moved under a step; compiled anew, it can be done
 │   └── JobError         a job at the service failed, was cancelled, or cannot be read
+│       └── FailedJobError   a job failed, and not by the service's fault
 └── StorageError    the disk did not take, or did not give back, a run's files
 """
 
@@ -46,8 +48,16 @@ class BudgetError(ExecutorError):
     """The next step would cost more than is left of the budget; nothing was sent."""
 
 
+class MovedError(ExecutorError):
+    """The calibration moved under a step, so that its circuit does not run any more; compiled anew, it can be done."""
+
+
 class JobError(ExecutorError):
     """A job at the service failed, was cancelled, or returned what cannot be read."""
+
+
+class FailedJobError(JobError):
+    """A job failed, and not by the service's fault: it would fail again."""
 
 
 class StorageError(QonchipError):

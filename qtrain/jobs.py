@@ -40,6 +40,7 @@ CREATE TABLE results (
     tag TEXT NOT NULL REFERENCES jobs (tag)) WITHOUT ROWID;
 CREATE TABLE seen (
     tag TEXT PRIMARY KEY REFERENCES jobs (tag), at TEXT NOT NULL, state TEXT NOT NULL, queue_position INTEGER);
+CREATE TABLE calibrations (sha256 TEXT PRIMARY KEY, device TEXT NOT NULL);
 CREATE TABLE events (number INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL);
 """
 _WAY_OUT = (
@@ -214,6 +215,12 @@ class JobLedger:
             if not twin:
                 _update(db, tag, charged=float(seconds))
 
+    def keep_calibration(self, sha256: str, device: str) -> None:
+        """A device's calibration (JSON) that jobs are compiled for, so that a step can be finished on it."""
+        if not self._file.select("SELECT 1 FROM calibrations WHERE sha256 = ?", (sha256,)):
+            with self._file.transaction() as db:
+                db.execute("INSERT INTO calibrations VALUES (?, ?)", (sha256, device))
+
     def event(self, kind: str, text: str) -> None:
         """Something that was said on the console: outage, duplicate, resubmission, recompilation, ..."""
         with self._file.transaction() as db:
@@ -253,6 +260,19 @@ class JobLedger:
         """The jobs in state "intent" or "submitted": what the service may still hold."""
         return [job for job in self.jobs() if job.state in OPEN]
 
+    def begun_on(self, step: int) -> tuple[str, str] | None:
+        """(sha256, device as JSON) of the calibration that the jobs of a step were compiled for.
+
+        None: the step has none, or one that failed and has not been sent again, so that nothing holds it there.
+        """
+        jobs = [job for job in self.jobs() if job.step == step]
+        jobs = [job for job in jobs if job.calibration == jobs[-1].calibration]
+        ends = {job.content: job.state for job in jobs}
+        if not jobs or any(state in FAILED for state in ends.values()):
+            return None
+        found = self._file.select("SELECT sha256, device FROM calibrations WHERE sha256 = ?", (jobs[-1].calibration,))
+        return (str(found[0][0]), str(found[0][1])) if found else None
+
     def duplicates(self) -> list[Duplicate]:
         """The further jobs that were found under a tag."""
         columns = ", ".join(Duplicate._fields)
@@ -266,6 +286,11 @@ class JobLedger:
     def attempts(self, content: str) -> int:
         """How many jobs of this content have ended without results: the number of the next attempt."""
         return sum(job.state in FAILED for job in self.jobs() if job.content == content)
+
+    def uncharged(self) -> list[tuple[str, str]]:
+        """(tag, id) of the jobs and duplicates that have ended, and whose charge is not known yet."""
+        ended = [(j.tag, j.job_id) for j in self.jobs() if j.state not in OPEN and j.job_id and j.charged is None]
+        return ended + [(d.tag, d.job_id) for d in self.duplicates() if d.charged is None]
 
     def events(self) -> list[tuple[str, str, str]]:
         """(time, kind, text), the oldest first; times are UTC, ISO."""

@@ -94,9 +94,11 @@ class QuantumLayer(nn.Module):
             # a tensor of this pass alone, whose gradient can be masked before it is added to others
             weights = weights.view_as(weights)
             weights.register_hook(one_pass.masked)
+        angles_of_pass = self.program.torch_angles(rows, weights)
         if hasattr(self.executor, "prefetch"):
-            self._prefetch(self.program.angles(rows.detach().numpy(), weights.detach().numpy()), one_pass)
-        values: torch.Tensor = _Expectations.apply(self.program.torch_angles(rows, weights), one_pass)
+            # bit for bit those that are asked for below: numpy sums in another order, and a job would be paid twice
+            self._prefetch(angles_of_pass.detach().numpy(), one_pass)
+        values: torch.Tensor = _Expectations.apply(angles_of_pass, one_pass)
         return values.to(x.dtype).to(x.device)
 
     def _expectations(self, angles: Array, key: Key) -> Array:

@@ -34,8 +34,12 @@ class PaidExecutor(Executor, Protocol):
         """Takes the jobs of that run directory as `jobs`; None: new ones in memory. Raises: RunError, StorageError."""
         ...
 
-    def refresh(self, program: Program) -> str | None:
-        """Looks at the calibration of now: "old -> new: why", and an event, where the program must be compiled anew."""
+    def refresh(self, program: Program, step: int | None = None) -> str | None:
+        """Looks at the calibration of now: "old -> new: why", and an event, where the program must be compiled anew.
+
+        Args:
+            step: about to be done; one that has jobs already is finished on the calibration that they were made for.
+        """
         ...
 
     def preflight(self, program: Program, bill: Ledger) -> None:

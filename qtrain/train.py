@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from qtrain.billing import step_bill
 from qtrain.datasets import Dataset, as_dataset
-from qtrain.errors import BudgetError, ExecutorError, StorageError
+from qtrain.errors import BudgetError, ExecutorError, MovedError, StorageError
 from qtrain.executors.base import BATCH, Executor, generator
 from qtrain.gradients.base import GradientMethod
 from qtrain.layer import QuantumLayer
@@ -231,9 +231,7 @@ class Trainer:
         spent_elsewhere, executor.ledger = executor.ledger, Ledger()
         spent_before = self.spent
         try:
-            steps = iter_train(
-                self.layer, self.optimizer, self.task.train_set, settings, loss=self.task.loss, start=self.done
-            )
+            steps = self._steps()
             with _one_torch_thread(), TrainingProgress(settings.steps, done=self.done, show=progress) as bar:
                 while self.done < settings.steps:
                     try:
@@ -245,6 +243,12 @@ class Trainer:
                             self.chip.jobs.event("budget", reason)
                         self.load(boundary)  # an evaluation may have been refused after the weights moved
                         break
+                    except MovedError as error:
+                        assert self.chip is not None
+                        self.chip.jobs.event("recompilation", str(error))
+                        self.load(boundary)
+                        steps = self._steps()
+                        continue
                     lines.append(line)
                     if run is not None:
                         run.append(line)  # first: a line too many is dropped on resume, one too few is lost
@@ -265,6 +269,11 @@ class Trainer:
                 close(self.chip)
         return self._result(lines, reason, path)
 
+    def _steps(self) -> Iterator[Step]:
+        """Those that are left."""
+        task = self.task
+        return iter_train(self.layer, self.optimizer, task.train_set, task.settings, loss=task.loss, start=self.done)
+
     def _next(self, steps: Iterator[Step]) -> dict[str, Any]:
         """One step: its line of metrics. Raises: BudgetError: the budget does not allow it; nothing was sent."""
         settings, test_set, executor = self.task.settings, self.task.test_set, self.task.executor
@@ -277,7 +286,7 @@ class Trainer:
             self.chip.preflight(self.layer.program, left_to_pay(self.chip, bill, self._jobs_before))
         line = next(steps)._asdict() | line
         if test_set is not None and settings.evaluates_after(line["step"]):
-            test_loss, test_accuracy = evaluate(self.layer, test_set, loss=self.task.loss)
+            test_loss, test_accuracy = self._evaluated(test_set)
             line |= {"test_loss": test_loss, "test_accuracy": test_accuracy}
         self.done = line["step"]
         if self.chip is not None:
@@ -285,14 +294,27 @@ class Trainer:
         self.spent, executor.ledger = self.spent + executor.ledger, Ledger()
         return line | {name: getattr(self.spent, name) for name in ("circuits", "shots", "qpu_seconds")}
 
+    def _evaluated(self, rows: Dataset) -> tuple[float, float]:
+        """Loss and accuracy on rows, compiled anew as often as a chip's calibration moves under it."""
+        while True:
+            try:
+                return evaluate(self.layer, rows, loss=self.task.loss)
+            except MovedError as error:
+                assert self.chip is not None
+                self.chip.jobs.event("recompilation", str(error))
+                self.chip.refresh(self.layer.program)
+                self.layer.recompile()
+
     def _recompiled(self) -> str | None:
         """What moved where the chip's calibration has, since the last step or since the run stopped."""
         assert self.chip is not None
-        moved = self.chip.refresh(self.layer.program)
+        moved = self.chip.refresh(self.layer.program, self.done)
         if moved is not None:
             self.layer.recompile()
         before, now = self._calibration, _calibration(self.layer)
         self._calibration = now
+        if before == now:
+            return None  # back on what the step was begun on
         if moved is None and before not in (None, now):
             moved = f"calibration {before} -> {now}: it moved while the run stood still"
             self.chip.jobs.event("recompilation", moved)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
+from qcompile.errors import QonchipError
 from qtrain.chip.credentials import without_credentials
 from qtrain.chip.types import JobStatus
 from qtrain.errors import ConfigError, JobError
@@ -110,7 +111,7 @@ def classify(error: BaseException) -> Fault:
     Classes of a vendor's package are known by name, so that nothing is imported; an unknown error counts as refused.
     """
     names = {cls.__name__ for cls in type(error).__mro__}
-    text = redacted(f"{type(error).__name__}: {error}")
+    text = redacted(f"{type(error).__name__}: {error}").rstrip(". ")
     status = _status(error)
     if names & _DENIED_NAMES or status == 401:
         return Fault(Kind.DENIED, text)
@@ -149,6 +150,8 @@ def patiently(call: Callable[[], T], what: str, patience: Patience, say: Say) ->
     while True:
         try:
             result = call()
+        except QonchipError:  # our own: it says already what is wrong
+            raise
         except Exception as error:
             fault = classify(error)
             if fault.kind is not Kind.TRANSIENT:

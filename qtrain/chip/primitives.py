@@ -36,7 +36,7 @@ _STATES = {
     "ERROR": JobState.FAILED,
     "CANCELLED": JobState.CANCELLED,
 }
-_CLOCKS_DIFFER = timedelta(days=1)  # between here and the service, at most; tags are unique, so more does no harm
+_CLOCKS_DIFFER = timedelta(days=30)  # between here and the service, at most; tags are unique, so more does no harm
 
 
 class UnreadableResult(ExecutorError):
@@ -188,8 +188,12 @@ class RuntimeService:
         return JobStatus(state, str(getattr(job, "_reason", None) or job.error_message() or ""), code)
 
     def result(self, job_id: str) -> Any:
-        """Asked anew: the client keeps none."""
-        return self._job(job_id).result()
+        """Asked anew: the client keeps none. Raises: UnreadableResult: the client cannot decode what it was sent."""
+        job = self._job(job_id)
+        try:
+            return job.result()
+        except (TypeError, ValueError, LookupError, AttributeError) as error:  # none of the client's own errors
+            raise UnreadableResult(f"the result cannot be decoded ({type(error).__name__}: {error}).") from None
 
     def cancel(self, job_id: str) -> None:
         """Of a job that has ended nothing changes."""

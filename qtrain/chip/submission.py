@@ -27,7 +27,7 @@ from qtrain.chip.means import Reading, string_means
 from qtrain.chip.primitives import UnreadableResult, read_bits
 from qtrain.chip.split import Chunk
 from qtrain.chip.types import Array, JobRecord, JobState, JobStatus, Pub, Service
-from qtrain.errors import JobError
+from qtrain.errors import FailedJobError, JobError
 from qtrain.jobs import JobLedger
 
 GROWTH = 1.3  # of the time between two looks at a job
@@ -107,7 +107,10 @@ class Submission:
                 waiting += self._settled(work, ended)
 
     def _took_too_long(self, chunk: Chunk) -> bool:
-        return any(job.content == chunk.content and job.message.startswith(str(TOO_LONG)) for job in self.jobs.jobs())
+        """Whether a job of no more executions passed its time limit before: in this step or an earlier one."""
+        return any(
+            job.executions <= chunk.executions and job.message.startswith(str(TOO_LONG)) for job in self.jobs.jobs()
+        )
 
     # --- out
 
@@ -117,11 +120,11 @@ class Submission:
         for job in self.jobs.open_jobs():
             if job.content == chunk.content:
                 live = _Live(chunk, job.tag, job.job_id, job.attempt, pubs)
+                if not self.service.finds_jobs and not self.service.find(job.tag, _time(job.created_at)):
+                    self._give_up_unreachable(job)  # even an intent: it may have been sent before its id was known
+                    break
                 if not job.job_id:
                     live.job_id = self._submitted(live, _time(job.created_at), asks_first=True)
-                elif not self.service.finds_jobs and not self.service.find(job.tag, _time(job.created_at)):
-                    self._give_up_unreachable(job)
-                    break
                 return live
         work.allowed(chunk.predicted)
         attempt = self.jobs.attempts(chunk.content)
@@ -150,9 +153,9 @@ class Submission:
             self.jobs.failed(job.tag, "abandoned", "the simulation ended with its process", charged=0.0)
             return
         raise JobError(
-            f"job {job.tag} was sent to {self.service.name} by a process that has ended, and this backend's package "
-            "cannot find it again; it may have been billed. Look at the vendor's console; to pay for it once more, "
-            "train anew in another run directory with --from this one."
+            f"job {job.tag} was or may have been sent to {self.service.name} by a process that has ended, and this "
+            "backend's package cannot find it again; it may have been billed. Look at the vendor's console; to pay for "
+            "it once more, train anew in another run directory with --from this one."
         )
 
     def _submitted(self, live: _Live, since: datetime, *, asks_first: bool) -> str:
@@ -196,12 +199,12 @@ class Submission:
 
     def _only(self, live: _Live, found: list[str]) -> str:
         """The oldest job of a tag; the others are cancelled."""
-        self.jobs.submitted(live.tag, found[0])
         for extra in found[1:]:
             text = f"{live.tag}: {extra} is a duplicate of {found[0]}; cancelled"
             patiently(lambda extra=extra: self.service.cancel(extra), f"cancelling {extra}", self.patience, self.say)  # type: ignore[misc]
             self.jobs.duplicate(live.tag, extra, text)
             self.say("duplicate", text)
+        self.jobs.submitted(live.tag, found[0])  # last: until then, a process that takes over looks for all of them
         return found[0]
 
     # --- back
@@ -247,7 +250,7 @@ class Submission:
         code = "" if status.code is None else f"{status.code} "
         self.jobs.failed(job.tag, "failed", f"{code}{reason}", self._charged(job.job_id))
         if not failed_by_the_system(status):
-            raise JobError(
+            raise FailedJobError(
                 f"job {job.job_id} failed: {code}{reason}. It is not sent again, for it would fail again and may be "
                 "charged; mend what it names, then go on with qtrain resume."
             )

@@ -13,20 +13,25 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from qcompile.calibration import device_to_json
 from qtrain.billing import price
 from qtrain.chip.budget import Amount, check_budget
 from qtrain.chip.circuits import NativeCircuit, native_circuit
 from qtrain.chip.credentials import refuse_credentials
 from qtrain.chip.faults import Patience, Say
 from qtrain.chip.means import readings
+from qtrain.chip.patient import PatientService
 from qtrain.chip.preflight import PlannedJob, check_health, check_quota, preflight
 from qtrain.chip.primitives import backend_by_name, service_of
 from qtrain.chip.sampler_options import check_options
 from qtrain.chip.split import Chunk, capacity, halves, split
 from qtrain.chip.submission import Submission, Work
 from qtrain.chip.types import Options, Pub
-from qtrain.errors import BudgetError, ConfigError
+from qtrain.chip.watch import CalibrationWatch
+from qtrain.errors import BudgetError, ConfigError, FailedJobError, PreflightError
 from qtrain.executors.base import (
+    EVALUATE,
+    NUM_STREAMS,
     Array,
     Key,
     Slots,
@@ -47,6 +52,7 @@ if TYPE_CHECKING:
     from qiskit.quantum_info import SparsePauliOp
 
 JOBS_FILE = "jobs.sqlite3"  # in a run directory
+CHARGES_ASKED = 10  # jobs whose charge is asked for at once
 
 Points = tuple[Array, Key]
 """Angles [point, slot] and the key of their draw."""
@@ -84,7 +90,7 @@ class ChipExecutor:
         say: takes (kind, text) of what the user should know, instead of a line on standard error.
 
     Attributes:
-        device: the backend's calibration, as of the last `refresh`.
+        device: the calibration that circuits are compiled for, as of the last `refresh`.
         reached_by: arguments of `from_name` that lead to the same backend.
         jobs: the JobLedger.
         ledger: what was asked for, by the vendor's formula; what was charged is in `jobs.spent()`.
@@ -108,13 +114,16 @@ class ChipExecutor:
         say: Say | None = None,
     ) -> None:
         refuse_credentials(dict(options or {}), "options")
-        self.service = service_of(backend, mode, options)
+        self.patience = patience or Patience()
+        self._say_aloud = say or _say_on_stderr
+        self.jobs = JobLedger(None)
+        self.service = PatientService(service_of(backend, mode, options), self.patience, self._say)
         self.backend = self.service.name
         self.reached_by: dict[str, str | None] = {"name": self.backend}
         self.mode = mode
         self.options = json.loads(json.dumps(dict(options or {})))  # plain values, which a run directory can hold
-        self.device = self.service.device()
-        self._calibration_id = self.service.calibration_id()
+        self._watch = CalibrationWatch(self.service, self._say)
+        self.device = self._watch.newest
         if shots is None:
             raise ConfigError("shots = None: a chip always takes shots. Expected a whole number, 1 or more.")
         self.shots = checked_shots(shots, self.device) or 0
@@ -125,9 +134,6 @@ class ChipExecutor:
             raise ConfigError(f"mitigate_readout = {mitigate_readout!r}. Expected True or False.")
         self.mitigate_readout = mitigate_readout
         self.budget = check_budget(self.service, budget, accept_seconds, device=self.device)
-        self.patience = patience or Patience()
-        self._say_aloud = say or _say_on_stderr
-        self.jobs = JobLedger(None)
         self.ledger = Ledger()
         self._natives: WeakKeyDictionary[Program, tuple[NativeCircuit, ...]] = WeakKeyDictionary()
         self._ready: dict[str, Array] = {}  # results of a prefetched step, until they are asked for
@@ -150,6 +156,7 @@ class ChipExecutor:
 
     def close(self) -> None:
         """No more jobs will come; those at the service run on."""
+        self._learn_charges()
         self.service.close()
 
     def prepare(
@@ -176,27 +183,22 @@ class ChipExecutor:
         self._native(program)
         return program
 
-    def refresh(self, program: Program) -> str | None:
-        """Looks at the calibration as it is now; what has changed, in words, if the program must be compiled anew."""
-        assert program.device is not None
-        current = self.service.calibration_id()
-        if current != self._calibration_id:
-            self.device = self.service.device()
-            self._calibration_id = current
-        before, now = program.device.sha256, self.device.sha256
-        if before == now:
-            return None
-        text = (
-            f"calibration {before[:12]} ({program.device.calibrated_at:%Y-%m-%d %H:%M}) -> {now[:12]} "
-            f"({self.device.calibrated_at:%Y-%m-%d %H:%M}): the circuit is compiled anew"
-        )
-        self._say("recompilation", text)
+    def refresh(self, program: Program, step: int | None = None) -> str | None:
+        """Looks at the calibration as it is now; what has changed, in words, if the program must be compiled anew.
+
+        Args:
+            step: about to be done. If its jobs are there already, sent before an interruption, it is finished on
+                the calibration that they were compiled for: nothing of it is paid for again.
+        """
+        text = self._watch.look(program, step, self.jobs)
+        self.device = self._watch.chosen
         return text
 
     def preflight(self, program: Program, most: Ledger) -> None:
         """Before a step that spends at most so much. Raises: PreflightError: not now. BudgetError: not any more."""
         check_health(self.service)
         check_quota(self.service, most.qpu_seconds)
+        self._learn_charges()
         self._allow(program, most.qpu_seconds, most)
 
     def capacity(self, program: Program) -> int | None:
@@ -234,7 +236,7 @@ class ChipExecutor:
         """
         self._ready.clear()
         found = self._asked(program, requests)
-        self._run(program, found, requests[0][1][1])
+        self._run(program, found, _step(requests))
         ready = [unit for asked in found for points in asked.units for unit in points]
         self._ready = {unit: values for unit, (_, values) in self.jobs.known(ready).items()}
 
@@ -242,7 +244,7 @@ class ChipExecutor:
         found = self._asked(program, requests)
         wanted = [unit for asked in found for points in asked.units for unit in points]
         if not all(unit in self._ready for unit in wanted):
-            self._run(program, found, requests[0][1][1])
+            self._run(program, found, _step(requests))
             known = {unit: values for unit, (_, values) in self.jobs.known(wanted).items()}
         else:
             known = self._ready
@@ -288,7 +290,12 @@ class ChipExecutor:
         if new:
             planned = [PlannedJob(c.executions, _bytes(pubs(c)), c.predicted) for c in new]
             circuits = [n.circuit for n in natives]
-            preflight(self.service, self.device, circuits, values, self.shots, planned, self.mode)
+            try:
+                preflight(self.service, self._watch.newest, circuits, values, self.shots, planned, self.mode)
+            except PreflightError as error:
+                if self._watch.is_newest(device):
+                    raise
+                raise self._watch.moved(step, device, self.jobs, str(error)) from None
             self._allow(program, math.fsum(c.predicted for c in new), total)
         work = Work(
             step=step,
@@ -300,7 +307,13 @@ class ChipExecutor:
             halves=lambda chunk: halves(chunk, device, mean),
             allowed=lambda seconds: self._allow(program, seconds, total),
         )
-        Submission(self.service, self.jobs, self.patience, self._say).run(work)
+        self.jobs.keep_calibration(device.sha256, device_to_json(device))
+        try:
+            Submission(self.service, self.jobs, self.patience, self._say).run(work)
+        except FailedJobError as error:
+            if self._watch.is_newest(device, ask=True):
+                raise
+            raise self._watch.moved(step, device, self.jobs, str(error)) from None
         self.ledger += total
 
     def _allow(self, program: Program, seconds: float, following: Ledger) -> None:
@@ -315,6 +328,16 @@ class ChipExecutor:
         refusal = self.budget.refuses(*amounts)
         if refusal is not None:
             raise BudgetError(refusal)
+
+    def _learn_charges(self) -> None:
+        """What ended jobs came to, as far as the service says it by now: a charge is final some time after the end."""
+        for tag, job_id in self.jobs.uncharged()[-CHARGES_ASKED:]:
+            try:
+                charged = self.service.charged(job_id)
+            except Exception:  # of the vendor's client; the prediction counts until it answers
+                return
+            if charged is not None:
+                self.jobs.charged(tag, charged, job_id=job_id)
 
     def _combined(self, program: Program, asked: _Asked, known: dict[str, Array]) -> Array:
         """[point, observable] from the means of each basis's strings."""
@@ -347,6 +370,12 @@ def _point(start: Any, number: int, angles: Array) -> str:
     digest = start.copy()
     digest.update(f"{number} ".encode() + angles.tobytes())
     return str(digest.hexdigest())
+
+
+def _step(requests: Sequence[Points]) -> int:
+    """Of the training. An evaluation belongs to the step before it."""
+    _, step, stream = requests[0][1]
+    return step - 1 if stream % NUM_STREAMS == EVALUATE and step else step
 
 
 def _bytes(pubs: Sequence[Pub]) -> int:

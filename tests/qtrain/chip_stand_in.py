@@ -40,7 +40,7 @@ class StandIn(qtrain.NoisySimulator):
     def open(self, run_dir):
         self.jobs = JobLedger(None if run_dir is None else Path(run_dir) / "jobs.sqlite3")
 
-    def refresh(self, program):
+    def refresh(self, program, step=None):
         self.device, self.looks = self.moves.get(self.looks, self.device), self.looks + 1
         if program.device.sha256 == self.device.sha256:
             return None

@@ -9,6 +9,7 @@ import qtrain
 from qcompile.calibration import load_device
 from qcompile.cost import execution_cost
 from qtrain.billing import price, step_bill, total_bill
+from qtrain.chip.rehearsal import stored_backend
 from qtrain.datasets import Dataset
 from qtrain.executors.base import bill
 from qtrain.settings import Settings
@@ -106,3 +107,35 @@ def test_the_price_of_one_gradient_on_a_heron():
     assert price(bill(program, 73, 1024), MANILA, program) == pytest.approx(
         1.6 * bill(program, 73, 1024).qpu_seconds, rel=1e-12
     )
+
+
+GRADIENTS = [
+    SHIFT,
+    qtrain.prune(SHIFT, ratio=0.5),
+    qtrain.spsa(),
+    qtrain.finite_difference(kind="forward"),
+    qtrain.average(qtrain.spsa(), 2),
+]
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS, ids=lambda g: g.name)
+def test_a_chip_executes_its_bill_and_no_point_twice(gradient):
+    """On a circuit whose angles are sums of several weights, in two measurement bases."""
+    encoding, features = qtrain.encoders.angle_encoder(2)
+    layers, weights = qtrain.ansatze.u3cu3(2, 1)
+    model = qtrain.QuantumModel(
+        encoding.compose(layers), features=features, weights=weights, observables=["Z0 X1", "Y0"]
+    )
+    chip = qtrain.ChipExecutor(stored_backend("ibm_manila_2024-05-27"), shots=20, effort="fast")
+    settings = Settings(steps=3, batch_size=3, evaluate_every=2)
+    planned = Task(model, blobs(12), blobs(5, "test"), chip, gradient, settings)
+    trainer = Trainer(planned)
+    least, most = total_bill(planned, trainer.layer.program)
+    done = trainer.run(None, progress=False).ledger
+    spent = chip.jobs.spent()
+    assert (spent.executions, spent.jobs) == (done.shots, 3 + 2)
+    assert least.shots <= done.shots <= most.shots
+    assert least.jobs == most.jobs == done.jobs == 5
+    assert least.qpu_seconds * (1 - 1e-12) <= done.qpu_seconds <= most.qpu_seconds * (1 + 1e-12)
+    if "prune" not in gradient.name:
+        assert least == most

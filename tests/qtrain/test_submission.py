@@ -107,6 +107,48 @@ def test_a_job_of_a_process_that_died_is_taken_up(monkeypatch, tmp_path, undistu
         assert again.jobs.spent().jobs == 1
 
 
+def test_duplicates_are_found_by_whoever_takes_over(monkeypatch, tmp_path, undisturbed):
+    service = FakeService(faults={"submit": deque(["twice"])})
+    executor = executor_on(service, monkeypatch, tmp_path)
+
+    def dies(job_id):
+        raise SystemExit
+
+    monkeypatch.setattr(service, "cancel", dies)
+    with pytest.raises(SystemExit):
+        executor.expectations(*problem(executor), key=KEY)
+    executor.jobs.close()
+    monkeypatch.undo()
+    again = executor_on(service, monkeypatch, tmp_path)
+    assert np.array_equal(again.expectations(*problem(again), key=KEY), undisturbed)
+    assert len(service.jobs) == 2
+    assert len(service.billed()) == 1
+    assert again.jobs.spent().duplicates == 1
+
+
+@pytest.mark.parametrize("moment", ["intend", "submitted"])
+def test_a_paid_service_that_cannot_find_jobs_is_never_paid_twice(monkeypatch, tmp_path, moment):
+    service = FakeService(finds_jobs=False)
+    executor = executor_on(service, monkeypatch, tmp_path)
+    original = getattr(executor.jobs, moment)
+
+    def dies(*arguments):
+        original(*arguments)
+        raise SystemExit
+
+    monkeypatch.setattr(executor.jobs, moment, dies)
+    with pytest.raises(SystemExit):
+        executor.expectations(*problem(executor), key=KEY)
+    executor.jobs.close()
+    monkeypatch.undo()
+    sent = len(service.jobs)
+    monkeypatch.setattr(service, "find", lambda tag, since: [])  # as of another process
+    again = executor_on(service, monkeypatch, tmp_path)
+    with pytest.raises(JobError, match="may have been billed"):
+        again.expectations(*problem(again), key=KEY)
+    assert len(service.jobs) == sent
+
+
 def test_the_same_points_are_never_sent_again(monkeypatch, tmp_path):
     service = FakeService()
     executor = executor_on(service, monkeypatch, tmp_path)

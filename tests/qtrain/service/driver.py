@@ -128,6 +128,8 @@ class LoopbackService:
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
             "HOME": str(self.folder / "home"),
+            # else the client walks through the call stack at each request, which takes long under pytest
+            "USAGE_DATA_OPT_OUT": "True",
         }
 
     def environment(self) -> dict[str, str]:

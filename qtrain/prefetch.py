@@ -2,8 +2,9 @@
 
 Where every request is a job that waits in a queue, the forward pass and the gradient are asked for together. A gradient
 method is a pure function, and what it asks for seldom depends on what it is told: so it is called once with an executor
-that only writes down its requests, and answers 0. A request that was not foreseen is a job of its own, and a foreseen
-one that is never made costs what it costs: no method here has any.
+that only writes down its requests, and answers 0. A request that was not foreseen is a job of its own. A foreseen one
+that is never made is paid for in vain: where no backward pass follows a forward pass in grad mode, and where a method
+with a state (pruning) serves several passes of one step, for the first estimate changes what the others ask for.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ class ChipExecutor:
             `accept_seconds` must be given.
         accept_seconds: QPU seconds that you agree to pay for, in place of a budget.
         mode: "batch", "job", or "session" where the plan has it.
-        options: passed on to the service's sampler, e.g. {"dynamical_decoupling": {"enable": True}, "twirling": {...}}.
+        options: passed on to the service's sampler, e.g. {"dynamical_decoupling": {"enable": True}, "twirling": {...}};
+            of another vendor's backend, to its `run`.
         mitigate_readout: undo each qubit's calibrated misreading in the means; the variance grows by up to the inverse
             square of what is left of a string's contrast.
         patience: how long to wait for what.

@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("\n".join([f"{error.filename or 'output'}: {error.strerror or error}.", *notes]), FAILED)
     except Exception as error:
         if os.environ.get("QTRAIN_TRACEBACK"):
-            traceback.print_exc()
+            print(_redacted(traceback.format_exc()), file=sys.stderr)
         return _fail(
             f"unexpected {type(error).__name__}: {error}. This is a bug; set QTRAIN_TRACEBACK=1 for where it happened.",
             FAILED,
@@ -297,12 +297,18 @@ def _spent(circuits: int, shots: int, qpu_seconds: float) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"qtrain: {message}", file=sys.stderr)
+    print(_redacted(f"qtrain: {message}"), file=sys.stderr)
     return code
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"qtrain: warning: {message}", file=sys.stderr)
+    print(_redacted(f"qtrain: warning: {message}"), file=sys.stderr)
+
+
+def _redacted(text: str) -> str:
+    from qtrain.chip.credentials import redacted
+
+    return redacted(text)
 
 
 def _stop(*_: Any) -> NoReturn:

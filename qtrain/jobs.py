@@ -164,12 +164,11 @@ class JobLedger:
         """
         with self._file.transaction() as db:
             self._state(tag)
-            for point, shots, values in results:
-                blob = _blob(point, shots, values)
-                db.execute(
-                    "INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?)",
-                    (point, int(shots), blob, _digest(point, shots, blob), tag),
-                )
+            rows = ((point, int(shots), _blob(point, shots, values)) for point, shots, values in results)
+            db.executemany(
+                "INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?)",
+                ((point, shots, blob, _digest(point, shots, blob), tag) for point, shots, blob in rows),
+            )
             _update(db, tag, state="done", message="", **({} if charged is None else {"charged": charged}))
 
     def failed(self, tag: str, state: str, message: str, charged: float | None = None) -> None:

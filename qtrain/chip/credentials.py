@@ -1,4 +1,4 @@
-"""Credentials stay out of configurations, and so out of run directories, reports and logs."""
+"""Credentials stay out of configurations and messages, and so out of run directories, reports and logs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from qtrain.errors import ConfigError
 
 _SECRET = re.compile("token|apikey|secret|passw|credential|authorization|bearer")
 _VARIABLES = ("QISKIT_IBM_TOKEN", "IQM_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "IONQ_API_KEY")
+_SHAPES = (
+    re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*"),  # JSON web tokens
+    re.compile(r"(?i)(bearer|apikey|api_key|token|password|authorization)([\"']?\s*[:=]?\s*[\"']?)[\w\-.~+/]{12,}"),
+)
+_USED: dict[str, str] = {}  # value -> what it is, of credentials that came from elsewhere than the environment
 _SHORTEST = 6  # characters of a value that is worth hiding; shorter ones stand in many words
 
 
@@ -33,10 +38,17 @@ def refuse_credentials(values: Any, place: str) -> None:
             refuse_credentials(value, f"{place}[{number}]")
 
 
-def without_credentials(text: str) -> str:
-    """The text without the credentials of the environment: another package's message may quote them."""
-    for name in _VARIABLES:
-        value = os.environ.get(name, "")
-        if len(value) >= _SHORTEST:
-            text = text.replace(value, f"<{name}>")
+def remember(value: Any, name: str) -> None:
+    """A credential that is in use, e.g. of an account saved on disk, is left out of every text from now on."""
+    if isinstance(value, str) and len(value) >= _SHORTEST:
+        _USED[value] = name
+
+
+def redacted(text: str) -> str:
+    """The text without the credentials in use, and what looks like one: another package's message may quote them."""
+    named = {os.environ[name]: name for name in _VARIABLES if len(os.environ.get(name, "")) >= _SHORTEST}
+    for value, name in (_USED | named).items():
+        text = text.replace(value, f"<{name}>")
+    for pattern in _SHAPES:
+        text = pattern.sub(lambda m: f"{m[1]}{m[2]}***" if m.re.groups else "***", text)
     return text

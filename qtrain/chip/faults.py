@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
 from qcompile.errors import QonchipError
-from qtrain.chip.credentials import without_credentials
+from qtrain.chip.credentials import redacted
 from qtrain.chip.types import JobStatus
 from qtrain.errors import ConfigError, JobError
 
@@ -81,10 +81,6 @@ _NETWORK = re.compile(
     r"Max retries exceeded|Connection(?: was)? (?:aborted|refused|reset)|Failed to establish|timed out"
     r"|Temporary failure|RemoteDisconnected|Connection broken|NameResolution"
 )
-_SECRETS = (
-    re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*"),  # JSON web tokens
-    re.compile(r"(?i)(bearer|apikey|api_key|token|password|authorization)([\"']?\s*[:=]?\s*[\"']?)[\w\-.~+/]{12,}"),
-)
 
 SYSTEM_CODES = frozenset({1000, 1006, 1008, 1010, 1011, 5201, 5203})
 """Reason codes with which IBM's registry says to run the job again (quantum.cloud.ibm.com/docs/errors); 9xxx beside."""
@@ -95,14 +91,6 @@ TOO_LONG = 1305
 _SYSTEM_WORDS = re.compile(
     r"(?i)internal (?:server )?error|system error|backend maintenance|run the job again|try again"
 )
-
-
-def redacted(text: str) -> str:
-    """Text without the credentials of the environment, and without what looks like one."""
-    text = without_credentials(text)
-    for pattern in _SECRETS:
-        text = pattern.sub(lambda m: f"{m[1]}{m[2]}***" if m.re.groups else "***", text)
-    return text
 
 
 def classify(error: BaseException) -> Fault:

@@ -20,6 +20,7 @@ from qiskit.providers import BackendV2
 from qcompile.device import Device
 from qcompile.errors import MissingExtraError
 from qtrain.chip.counts import CountingBackend
+from qtrain.chip.credentials import remember
 from qtrain.chip.faults import Kind, classify
 from qtrain.chip.rehearsal import is_stored, stored_backend
 from qtrain.chip.types import Bits, Health, JobState, JobStatus, Options, Pub, Service
@@ -120,6 +121,7 @@ class RuntimeService:
     def __init__(self, backend: Any, mode: str, options: dict[str, Any]) -> None:
         self._backend, self._service = backend, backend.service
         self._mode_name, self._options = mode, options
+        remember((self._service.active_account() or {}).get("token"), "token of the account")
         self._mode: Any = None  # a Batch or Session, once one is open
         self._jobs: dict[str, Any] = {}
         self.name: str = backend.name

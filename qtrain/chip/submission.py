@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from qtrain.chip.credentials import redacted
 from qtrain.chip.faults import (
     TOO_LONG,
     Kind,
@@ -20,7 +21,6 @@ from qtrain.chip.faults import (
     classify,
     failed_by_the_system,
     patiently,
-    redacted,
     way_out,
 )
 from qtrain.chip.means import Reading, string_means

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from qtrain.chip.credentials import refuse_credentials, without_credentials
+from qtrain.chip.credentials import redacted, refuse_credentials
 from qtrain.cli import main
 from qtrain.errors import ConfigError
 
@@ -139,7 +139,7 @@ def test_credentials_are_found_however_deep_and_hidden_in_texts(monkeypatch):
         refuse_credentials({"a": [{}, {"Auth-Token": MARKER}]}, "here")
     refuse_credentials({"dynamical_decoupling": {"enable": True}, "environment": {"job_tags": ["a"]}}, "here")
     monkeypatch.setenv("QISKIT_IBM_TOKEN", MARKER)
-    assert without_credentials(f"401 for {MARKER}") == "401 for <QISKIT_IBM_TOKEN>"
+    assert redacted(f"401 for {MARKER}") == "401 for <QISKIT_IBM_TOKEN>"
 
 
 def test_torch_is_an_executor_by_name(capsys, table):

@@ -85,7 +85,8 @@ class ChipExecutor:
             `accept_seconds` must be given.
         accept_seconds: QPU seconds that you agree to pay for, in place of a budget.
         mode: "batch", "job", or "session" where the plan has it.
-        options: passed on to the service's sampler, e.g. {"dynamical_decoupling": {"enable": True}, "twirling": {...}}.
+        options: passed on to the service's sampler, e.g. {"dynamical_decoupling": {"enable": True}, "twirling": {...}};
+            of another vendor's backend, to its `run`.
         mitigate_readout: undo each qubit's calibrated misreading in the means; the variance grows by up to the inverse
             square of what is left of a string's contrast.
         patience: how long to wait for what.
@@ -93,7 +94,7 @@ class ChipExecutor:
 
     Attributes:
         device: the calibration that circuits are compiled for, as of the last `refresh`.
-        reached_by: arguments of `from_name` that lead to the same backend.
+        reached_by: arguments of `from_name` that lead to the same backend; a name of None: none do.
         jobs: the JobLedger.
         ledger: what was asked for, by the vendor's formula; what was charged is in `jobs.spent()`.
 
@@ -121,7 +122,8 @@ class ChipExecutor:
         self.jobs = JobLedger(None)
         self.service = PatientService(service_of(backend, mode, options), self.patience, self._say)
         self.backend = self.service.name
-        self.reached_by: dict[str, str | None] = {"name": self.backend}
+        # another vendor's backend, or a simulator, is an object that no name leads to
+        self.reached_by: dict[str, str | None] = {"name": self.backend if self.service.finds_jobs else None}
         self.mode = mode
         self.options = json.loads(json.dumps(dict(options or {})))  # plain values, which a run directory can hold
         self._watch = CalibrationWatch(self.service, self._say)
@@ -159,8 +161,10 @@ class ChipExecutor:
 
     def close(self) -> None:
         """No more jobs will come; those at the service run on."""
-        self._learn_charges()
-        self.service.close()
+        try:
+            self._learn_charges()
+        finally:
+            self.service.close()
 
     def prepare(
         self,
@@ -251,11 +255,10 @@ class ChipExecutor:
     def _evaluated(self, program: Program, requests: Sequence[Points]) -> list[Array]:
         found = self._asked(program, requests)
         wanted = [unit for asked in found for points in asked.units for unit in points]
-        if not all(unit in self._ready for unit in wanted):
+        known = self._ready
+        if not all(unit in known for unit in wanted):
             self._run(program, found, _step(requests))
             known = {unit: values for unit, (_, values) in self.jobs.known(wanted).items()}
-        else:
-            known = self._ready
         return [self._combined(program, asked, known) for asked in found]
 
     def _asked(self, program: Program, requests: Sequence[Points]) -> list[_Asked]:
@@ -286,20 +289,16 @@ class ChipExecutor:
         def pubs(chunk: Chunk) -> list[Pub]:
             return [Pub(natives[b].circuit, values[b][i:j]) for b, i, j in chunk.parts]
 
-        total = Ledger(
-            sum(c.circuits for c in chunks),
-            sum(c.executions for c in chunks),
-            math.fsum(c.predicted for c in chunks),
-            len(chunks),
-        )
+        circuits, executions = sum(c.circuits for c in chunks), sum(c.executions for c in chunks)
+        total = Ledger(circuits, executions, math.fsum(c.predicted for c in chunks), len(chunks))
         known = self.jobs.known([u for points in units for u in points])
         under_way = {job.content for job in self.jobs.open_jobs()}
         new = [c for c in chunks if not set(c.units) <= set(known) and c.content not in under_way]
         if new:
             planned = [PlannedJob(c.executions, _bytes(pubs(c)), c.predicted) for c in new]
-            circuits = [n.circuit for n in natives]
+            sent = [n.circuit for n in natives]
             try:
-                preflight(self.service, self._watch.newest, circuits, values, self.shots, planned, self.mode)
+                preflight(self.service, self._watch.newest, sent, values, self.shots, planned, self.mode)
             except PreflightError as error:
                 if self._watch.is_newest(device):
                     raise

@@ -30,16 +30,20 @@ Request = tuple[Array, Key]
 
 
 class Recorder:
-    """An executor that runs nothing: it keeps the points that it is asked for, and answers 0."""
+    """An executor that runs nothing: it keeps the points that it is asked for, and answers 0.
+
+    Attributes:
+        stands_for: the executor that will be asked.
+    """
 
     def __init__(self, executor: Any) -> None:
         self.ledger = Ledger()
         self.requests: list[Request] = []
-        self._executor = executor
+        self.stands_for = executor
 
     def prepare(self, *arguments: Any, **options: Any) -> Program:
         """As the executor prepares it."""
-        made: Program = self._executor.prepare(*arguments, **options)
+        made: Program = self.stands_for.prepare(*arguments, **options)
         return made
 
     def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:

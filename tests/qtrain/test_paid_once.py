@@ -13,8 +13,10 @@ from qtrain import cli
 from qtrain.chip.budget import Budget
 from qtrain.chip.primitives import RuntimeService
 from qtrain.chip.types import JobState
-from qtrain.errors import BudgetError, MovedError
+from qtrain.errors import BudgetError, ConfigError, MovedError
 from qtrain.jobs import JobLedger
+from qtrain.run import read_config
+from qtrain.status import status
 from qtrain.train import Trainer
 from tests.qtrain.chip_stand_in import PowerCut
 from tests.qtrain.fake_service import FakeService
@@ -144,6 +146,20 @@ def test_a_budget_given_to_train_is_raised_by_resume(monkeypatch, tmp_path):
     assert stopped.stopped == "budget"
     again = qtrain.resume(tmp_path / "run", executor=executor_on(service, monkeypatch), budget=100)
     assert again.stopped == "finished"
+    assert read_config(tmp_path / "run")["settings"]["budget"] == 100, "it stays, whatever ends the next process"
+
+
+def test_a_budget_that_was_raised_stays_raised(monkeypatch, tmp_path):
+    service = FakeService()
+    assert training(monkeypatch, service, tmp_path / "run", cap=1).stopped == "budget"
+    qtrain.resume(tmp_path / "run", executor=executor_on(service, monkeypatch, budget="100 min"))
+    assert status(tmp_path / "run")["jobs"]["budget"] == "6000 s"
+
+
+def test_a_method_that_needs_a_simulator_is_refused_by_the_name_of_the_executor(monkeypatch):
+    layer = qtrain.QuantumLayer(small_model(), executor_on(FakeService(), monkeypatch), qtrain.adjoint())
+    with pytest.raises(ConfigError, match="ChipExecutor has none"):
+        layer(torch.tensor(blobs().x[:2]))
 
 
 def test_what_is_left_of_a_step_is_held_against_a_budget_in_money_and_not_the_whole_step(monkeypatch):

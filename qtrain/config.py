@@ -251,7 +251,7 @@ def _chip(config: Config) -> Executor:
             "Leave it out; give it to `qtrain cost` as --device for a bill without the network."
         )
     arguments = {key: getattr(section, key) for key in ("instance", "mode", "mitigate_readout", "options")}
-    return ChipExecutor.from_name(
+    executor = ChipExecutor.from_name(
         section.backend,
         shots=config.shots,
         seed=config.train.seed,
@@ -260,6 +260,12 @@ def _chip(config: Config) -> Executor:
         accept_seconds=section.accept_seconds,
         **{key: value for key, value in arguments.items() if value is not None},
     )
+    if not config.train.run_dir and not executor.service.is_local:
+        raise ConfigError(
+            f"train.run_dir is left out, and {section.backend} runs elsewhere: what is paid for there would be lost with "
+            "this process. Add --run-dir runs/chip."
+        )
+    return executor
 
 
 def _chip_device(config: Config) -> Device:

@@ -193,6 +193,12 @@ def test_a_backend_that_is_not_there_is_bad_input(training, capsys):
     assert "Expected a backend of your account" in capsys.readouterr().err
 
 
+def test_a_command_that_would_keep_nothing_of_what_it_pays_for_is_refused(training, capsys):
+    assert training.command("train", "--backend", "ibm_manila", "--budget", "60") == 2
+    assert "Add --run-dir" in capsys.readouterr().err
+    assert training.service.billing() == []
+
+
 # 21: packages
 
 

@@ -73,7 +73,7 @@ def test_neither_has_a_traceback(secret, capsys, monkeypatch):
     monkeypatch.setenv("QTRAIN_TRACEBACK", "1")
     monkeypatch.setattr(chip, "split", broken)
     arguments = ("train", "--backend", BACKEND, "--budget", "9999", "--steps", "1", "--quiet")
-    assert secret.command(*arguments) == 1
+    assert secret.command(*arguments, "--run-dir", secret.folder / "traced") == 1
     seen = capsys.readouterr()
     assert "AssertionError" in seen.err
     clean(seen.out + seen.err)

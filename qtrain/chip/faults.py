@@ -109,9 +109,25 @@ def classify(error: BaseException) -> Fault:
         return Fault(Kind.SESSION, text)
     network = isinstance(error, ConnectionError | TimeoutError) or bool(names & _TRANSIENT_NAMES)
     if network or status == 429 or (status is not None and status >= 500) or _NETWORK.search(text):
-        after = _RETRY_AFTER.search(text)
-        return Fault(Kind.TRANSIENT, text, float(after[1]) if after else None)
+        return Fault(Kind.TRANSIENT, text, _retry_after(error))
     return Fault(Kind.REFUSED, text)
+
+
+def _retry_after(error: BaseException) -> float | None:
+    """Seconds that the service asks for, of the reply that the client's error stems from; in words, of its message."""
+    cause: BaseException | None = error
+    while cause is not None:
+        headers = getattr(getattr(cause, "response", None), "headers", None) or {}
+        found = re.fullmatch(r"\d+", str(headers.get("Retry-After", ""))) or _RETRY_AFTER.search(str(cause))
+        if found:
+            return float(found[found.re.groups])
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def rest(pause: float, fault: Fault, patience: Patience) -> None:
+    """Sleeps before the next try; never shorter than the service asks for."""
+    time.sleep(max(min(pause, patience.longest_pause), fault.retry_after or 0.0))
 
 
 def _status(error: BaseException) -> int | None:
@@ -155,7 +171,7 @@ def patiently(call: Callable[[], T], what: str, patience: Patience, say: Say) ->
                     f"{what}: no answer for {now - begun:,.0f} s ({fault.text}). Jobs at the service are not affected; "
                     "go on with qtrain resume when it can be reached again."
                 ) from None
-            time.sleep(min(max(pause, fault.retry_after or 0.0), patience.longest_pause))
+            rest(pause, fault, patience)
             pause = min(2 * pause, patience.longest_pause)
             continue
         if begun is not None:

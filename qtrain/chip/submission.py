@@ -21,6 +21,7 @@ from qtrain.chip.faults import (
     classify,
     failed_by_the_system,
     patiently,
+    rest,
     way_out,
 )
 from qtrain.chip.means import Reading, string_means
@@ -188,7 +189,7 @@ class Submission:
                     ) from None
                 else:
                     self.say("submission", f"{live.tag}: {fault.text}; trying again")
-                    time.sleep(min(max(pause, fault.retry_after or 0.0), self.patience.longest_pause))
+                    rest(pause, fault, self.patience)
                     pause = min(2 * pause, self.patience.longest_pause)
                 asks = True  # a job may show up late
                 continue

@@ -82,7 +82,8 @@ class ChipExecutor:
         budget: what a run may spend in all: QPU seconds (60, "2 min") or money ("25 USD"). On a paid backend, this or
             `accept_seconds` must be given.
         accept_seconds: QPU seconds that you agree to pay for, in place of a budget.
-        mode: "batch", "job", or "session" where the plan has it.
+        mode: "batch", "job", or "session" where the plan has it. A session is billed by the clock while it is active,
+            of which the budget sees the jobs alone.
         options: passed on to the service's sampler, e.g. {"dynamical_decoupling": {"enable": True}, "twirling": {...}}.
         mitigate_readout: undo each qubit's calibrated misreading in the means; the variance grows by up to the inverse
             square of what is left of a string's contrast.

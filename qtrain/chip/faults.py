@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple, TypeVar
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, NamedTuple, TypeVar, cast
 
 from qcompile.errors import QonchipError
 from qtrain.chip.credentials import redacted
@@ -49,6 +51,7 @@ class Patience:
         first_poll, longest_poll: between two looks at a job; it grows from one to the other.
         first_pause, longest_pause: between two tries of a request that failed; doubled each time.
         outage: of the network or the service, until giving up. The job goes on at the service.
+        answer: to one request; a client may wait for ever on a connection that has silently gone.
         report: that a job waits, until that is said; then again after twice as long.
         resubmissions: of a job that failed by the service's own fault.
         refetches: of a result that cannot be read.
@@ -61,6 +64,7 @@ class Patience:
     first_pause: float = 1.0
     longest_pause: float = 60.0
     outage: float = 3600.0
+    answer: float = 900.0
     report: float = 60.0
     resubmissions: int = 3
     refetches: int = 5
@@ -145,6 +149,30 @@ def failed_by_the_system(status: JobStatus) -> bool:
     return bool(_SYSTEM_WORDS.search(status.reason))
 
 
+class NoAnswer(TimeoutError):
+    """A request that has been given up."""
+
+
+def answered(call: Callable[[], T], seconds: float) -> T:
+    """The call's result, or its exception. Raises: NoAnswer: neither for so long; the call is left to itself."""
+    answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put((call(), None))
+        except BaseException as error:
+            answers.put((None, error))
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        result, error = answers.get(timeout=seconds)
+    except Empty:
+        raise NoAnswer(f"no answer for {seconds:g} s") from None
+    if error is not None:
+        raise error
+    return cast(T, result)
+
+
 def patiently(call: Callable[[], T], what: str, patience: Patience, say: Say) -> T:
     """The call's result, however often the network fails on the way.
 
@@ -155,7 +183,7 @@ def patiently(call: Callable[[], T], what: str, patience: Patience, say: Say) ->
     pause = patience.first_pause
     while True:
         try:
-            result = call()
+            result = answered(call, patience.answer)
         except QonchipError:  # our own: it says already what is wrong
             raise
         except Exception as error:

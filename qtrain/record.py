@@ -219,5 +219,8 @@ def make_executor(kind: str, device: Device | None, **options: Any) -> Executor:
     if kind == "ChipExecutor":  # its device is what the service says now
         from qtrain.executors.chip import ChipExecutor
 
-        return ChipExecutor.from_name(options.pop("name"), **{k: v for k, v in options.items() if k != "backend"})
+        name, backend = options.pop("name"), options.pop("backend")
+        if name is None:
+            raise ConfigError(f"{backend} was given as an object, which no name leads to.")
+        return ChipExecutor.from_name(name, **options)
     raise ConfigError(f"executor {kind!r} {'without a' if device is None else 'on a'} device is unknown.")

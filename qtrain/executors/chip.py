@@ -85,7 +85,8 @@ class ChipExecutor:
         accept_seconds: QPU seconds that you agree to pay for, in place of a budget.
         mode: "batch", "job", or "session" where the plan has it. A session is billed by the clock while it is active,
             of which the budget sees the jobs alone.
-        options: passed on to the service's sampler, e.g. {"dynamical_decoupling": {"enable": True}, "twirling": {...}}.
+        options: passed on to the service's sampler, e.g. {"dynamical_decoupling": {"enable": True}, "twirling": {...}};
+            of another vendor's backend, to its `run`.
         mitigate_readout: undo each qubit's calibrated misreading in the means; the variance grows by up to the inverse
             square of what is left of a string's contrast.
         patience: how long to wait for what.
@@ -93,7 +94,7 @@ class ChipExecutor:
 
     Attributes:
         device: the calibration that circuits are compiled for, as of the last `refresh`.
-        reached_by: arguments of `from_name` that lead to the same backend.
+        reached_by: arguments of `from_name` that lead to the same backend; a name of None: none do.
         jobs: the JobLedger.
         ledger: what was asked for, by the vendor's formula; what was charged is in `jobs.spent()`.
 
@@ -121,7 +122,8 @@ class ChipExecutor:
         self.jobs = JobLedger(None)
         self.service = PatientService(service_of(backend, mode, options), self.patience, self._say)
         self.backend = self.service.name
-        self.reached_by: dict[str, str | None] = {"name": self.backend}
+        # another vendor's backend, or a simulator, is an object that no name leads to
+        self.reached_by: dict[str, str | None] = {"name": self.backend if self.service.finds_jobs else None}
         self.mode = mode
         self.options = json.loads(json.dumps(dict(options or {})))  # plain values, which a run directory can hold
         self._watch = CalibrationWatch(self.service, self._say)

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 from qiskit.providers import BackendV2, Options
+from qiskit_aer import AerSimulator
 
 import qtrain
 from qcompile.calibration import device_to_json, load_device
 from qcompile.device import Device
 from qtrain.chip import primitives
 from qtrain.chip.faults import Patience
-from qtrain.errors import ConfigError
+from qtrain.errors import ConfigError, RunError
 from qtrain.executors.base import shifted_points
 from qtrain.executors.chip import ChipExecutor
 from tests.gradient_circuits import everything, qoc, sel
@@ -191,20 +192,24 @@ def test_options_are_passed_on_with_the_tag_and_are_not_written_into(monkeypatch
 
 
 def test_options_of_another_vendor_go_to_its_run():
-    chip = on(MANILA, shots=50, options={"verbatim": True})
+    backend, options = SimulatedChip(MANILA), {"verbatim": True}
+    chip = ChipExecutor(backend, shots=50, effort="fast", accept_seconds=1e9, patience=QUICK, options=options)
     model, x, w = problem(sel(2, 1), ["Z0"])
     chip.expectations(*prepared(chip, model, x, w), key=KEY)
-    assert chip.service.inner._given.options_given == {"verbatim": True}
+    assert backend.options_given == options
 
 
-@pytest.mark.parametrize("name", ["aer", "fake_manila"])
+@pytest.mark.parametrize("name", ["aer", "ibm_manila_2024-05-27"])
 def test_simulators_take_no_options(name):
     with pytest.raises(ConfigError, match=r"twirling.*takes none"):
         ChipExecutor.from_name(name, options={"twirling": {"enable_gates": True}})
 
 
-def rehearsal(seed=0, shots=100, name="aer", **options):
-    return ChipExecutor.from_name(name, shots=shots, seed=seed, effort="fast", **options)
+def rehearsal(seed=0, shots=100, name=None, **options):
+    if name is not None:
+        return ChipExecutor.from_name(name, shots=shots, seed=seed, effort="fast", **options)
+    pair = AerSimulator(n_qubits=2, basis_gates=["rz", "sx", "x", "cx"], coupling_map=[[0, 1]])
+    return ChipExecutor(pair, shots=shots, seed=seed, effort="fast", **options)
 
 
 def trained(executor, gradient=SHIFT, **options):
@@ -269,7 +274,7 @@ def test_a_layer_serves_any_torch_model_without_train():
 
 @pytest.mark.parametrize("name", ["aer", "fake_manila", "ibm_manila_2024-05-27"])
 def test_simulated_backends_repeat_themselves_by_the_seed(name):
-    weights = [trained(rehearsal(seed, name=name), steps=2).weights for seed in (0, 0, 1)]
+    weights = [trained(rehearsal(seed, name=name), steps=1).weights for seed in (0, 0, 1)]
     assert np.array_equal(weights[0], weights[1])
     assert not np.array_equal(weights[0], weights[2])
 
@@ -301,3 +306,19 @@ def test_shifted_points_are_the_order_of_the_executions():
     flat = shifted_points(angles, slots, shifts).reshape(-1, program.num_slots)
     assert np.array_equal(values.reshape(-1, 1), chip.expectations(program, flat, key=KEY))
     assert len(chip.jobs.jobs()) == 1, "the second request is the same as the first"
+
+
+def test_a_run_on_another_vendors_backend_is_resumed_with_the_backend_passed(tmp_path):
+    device = MANILA
+
+    def chip(seconds):
+        return ChipExecutor(SimulatedChip(device), shots=50, effort="fast", accept_seconds=seconds, patience=QUICK)
+
+    first = trained(chip(1e-3 + 2 * trained(chip(1e6), steps=1).ledger.qpu_seconds), run_dir=tmp_path / "run")
+    assert (first.stopped, first.steps) == ("budget", 2)
+    with pytest.raises(RunError, match=r"Pass it: qtrain.resume\(run_dir, executor=.*given as an object"):
+        qtrain.resume(tmp_path / "run")
+    rest = chip(1e6)
+    result = qtrain.resume(tmp_path / "run", executor=rest)
+    assert (result.stopped, result.steps) == ("finished", 3)
+    assert [job.step for job in rest.jobs.jobs()] == [0, 1, 2]

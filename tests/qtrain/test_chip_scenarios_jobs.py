@@ -12,7 +12,7 @@ from qtrain.chip import split
 from qtrain.chip.faults import Patience
 from qtrain.errors import JobError
 from qtrain.status import status
-from tests.qtrain.loopback_training import CIRCUITS, SHOTS, STEPS
+from tests.qtrain.loopback_training import CIRCUITS, SHOTS, STEPS, X, Y
 
 SECONDS = 2 + 0.00035 * CIRCUITS * SHOTS  # of a step, as the service charges it
 
@@ -158,6 +158,20 @@ def test_a_job_that_fails_by_the_users_fault_is_not_sent_again(training):
     assert training.states() == ["Completed", "Failed", "Completed", "Completed"]
     with training.ledger() as jobs:
         assert jobs.spent().seconds == pytest.approx(sum(job["charged"] for job in training.service.billing()))
+
+
+def test_the_command_says_what_stopped_it_and_how_to_go_on(training, capsys):
+    rows = training.folder / "rows.csv"
+    rows.write_text("a,b,label\n" + "\n".join(f"{x[0]},{x[1]},{y}" for x, y in zip(X, Y)))
+    options = ("--data", rows, "--backend", "ibm_manila", "--shots", 40, "--steps", 2, "--batch-size", 4, "--blocks", 1)
+    training.service.next_job(skip=1, fail="user", reason="Job not valid")
+    run = training.folder / "run"
+    assert training.command("train", *options, "--budget", 100, "--run-dir", run, "--quiet") == 1
+    said = capsys.readouterr().err
+    assert "Job not valid" in said
+    assert f"1 of 2 steps are kept in {run}; go on with qtrain resume {run}" in said
+    assert training.command("resume", run, "--quiet") == 0
+    assert "2 steps, finished" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

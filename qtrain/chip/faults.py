@@ -49,6 +49,7 @@ class Patience:
         first_poll, longest_poll: between two looks at a job; it grows from one to the other.
         first_pause, longest_pause: between two tries of a request that failed; doubled each time.
         outage: of the network or the service, until giving up. The job goes on at the service.
+        report: that a job waits, until that is said; then again after twice as long.
         resubmissions: of a job that failed by the service's own fault.
         refetches: of a result that cannot be read.
 
@@ -60,6 +61,7 @@ class Patience:
     first_pause: float = 1.0
     longest_pause: float = 60.0
     outage: float = 3600.0
+    report: float = 60.0
     resubmissions: int = 3
     refetches: int = 5
 

@@ -180,8 +180,13 @@ class RuntimeService:
         return [job.job_id() for job in jobs]
 
     def status(self, job_id: str) -> JobStatus:
-        """Asked anew."""
-        job = self._job(job_id)
+        """Asked anew. One that was deleted counts as cancelled."""
+        try:
+            job = self._job(job_id)
+        except Exception as error:
+            if type(error).__name__ != "RuntimeJobNotFound":
+                raise
+            return JobStatus(JobState.CANCELLED, "it is not at the service any more")
         state = _STATES[str(job.status())]
         if state is not JobState.FAILED:
             return JobStatus(state)

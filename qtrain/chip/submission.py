@@ -66,6 +66,7 @@ class _Live:
     job_id: str
     attempt: int
     pubs: list[Pub] = field(repr=False)
+    since: datetime
     last: JobStatus | None = None
 
 
@@ -119,17 +120,17 @@ class Submission:
         pubs = work.pubs(chunk)
         for job in self.jobs.open_jobs():
             if job.content == chunk.content:
-                live = _Live(chunk, job.tag, job.job_id, job.attempt, pubs)
+                live = _Live(chunk, job.tag, job.job_id, job.attempt, pubs, _time(job.created_at))
                 if not self.service.finds_jobs and not self.service.find(job.tag, _time(job.created_at)):
                     self._give_up_unreachable(job)  # even an intent: it may have been sent before its id was known
                     break
                 if not job.job_id:
-                    live.job_id = self._submitted(live, _time(job.created_at), asks_first=True)
+                    live.job_id = self._submitted(live, asks_first=True)
                 return live
         work.allowed(chunk.predicted)
         attempt = self.jobs.attempts(chunk.content)
         tag = f"qtrain:{self.jobs.run_id[:8]}:{work.step}:{chunk.content[:10]}-{attempt}"
-        live = _Live(chunk, tag, "", attempt, pubs)
+        live = _Live(chunk, tag, "", attempt, pubs, datetime.now(UTC))
         self.jobs.intend(
             JobRecord(
                 tag=tag,
@@ -144,7 +145,7 @@ class Submission:
                 attempt=attempt,
             )
         )
-        live.job_id = self._submitted(live, datetime.now(UTC), asks_first=False)
+        live.job_id = self._submitted(live, asks_first=False)
         return live
 
     def _give_up_unreachable(self, job: JobRecord) -> None:
@@ -158,11 +159,11 @@ class Submission:
             "it once more, train anew in another run directory with --from this one."
         )
 
-    def _submitted(self, live: _Live, since: datetime, *, asks_first: bool) -> str:
+    def _submitted(self, live: _Live, *, asks_first: bool) -> str:
         """The id of the one job of this tag, sent at most once as far as the service knows."""
         begun, pause, asks, reopened = time.monotonic(), self.patience.first_pause, asks_first, False
         while True:
-            if asks and (found := self._found(live.tag, since)):
+            if asks and (found := self._found(live.tag, live.since)):
                 return self._only(live, found)
             try:
                 job_id = self.service.submit(
@@ -170,7 +171,7 @@ class Submission:
                 )
             except Exception as error:
                 fault = classify(error)
-                if found := self._found(live.tag, since):  # the reply was lost, not the job
+                if found := self._found(live.tag, live.since):  # the reply was lost, not the job
                     self.say("submission", f"{live.tag}: {fault.text}; yet the job is at the service")
                     return self._only(live, found)
                 if fault.kind is Kind.SESSION and not reopened:
@@ -191,7 +192,7 @@ class Submission:
                     pause = min(2 * pause, self.patience.longest_pause)
                 asks = True  # a job may show up late
                 continue
-            found = self._found(live.tag, since) if self.service.finds_jobs else [job_id]
+            found = self._found(live.tag, live.since) if self.service.finds_jobs else [job_id]
             return self._only(live, found or [job_id])
 
     def _found(self, tag: str, since: datetime) -> list[str]:
@@ -199,26 +200,47 @@ class Submission:
 
     def _only(self, live: _Live, found: list[str]) -> str:
         """The oldest job of a tag; the others are cancelled."""
-        for extra in found[1:]:
-            text = f"{live.tag}: {extra} is a duplicate of {found[0]}; cancelled"
-            patiently(lambda extra=extra: self.service.cancel(extra), f"cancelling {extra}", self.patience, self.say)  # type: ignore[misc]
-            self.jobs.duplicate(live.tag, extra, text)
-            self.say("duplicate", text)
+        self._cancelled(live.tag, found[1:], found[0])
         self.jobs.submitted(live.tag, found[0])  # last: until then, a process that takes over looks for all of them
         return found[0]
+
+    def _cancelled(self, tag: str, extras: Sequence[str], kept: str) -> None:
+        for extra in extras:
+            text = f"{tag}: {extra} is a duplicate of {kept}; cancelled"
+            patiently(lambda extra=extra: self.service.cancel(extra), f"cancelling {extra}", self.patience, self.say)  # type: ignore[misc]
+            self.jobs.duplicate(tag, extra, text)
+            self.say("duplicate", text)
+
+    def _look_for_late_ones(self, live: _Live) -> None:
+        """A duplicate that the service's list did not show yet when the job was sent."""
+        if not self.service.finds_jobs:
+            return
+        known = {live.job_id, *(twin.job_id for twin in self.jobs.duplicates())}
+        extras = [job_id for job_id in self._found(live.tag, live.since) if job_id not in known]
+        self._cancelled(live.tag, extras, live.job_id)
 
     # --- back
 
     def _next_final(self, live: Sequence[_Live]) -> _Live:
         """The first job that has ended, in whatever order they do."""
+        begun, report = time.monotonic(), self.patience.report
         pause = _SIMULATED if self.service.is_local else self.patience.first_poll
         while True:
             for job in live:
                 status = self._status(job)
                 if status.state.is_final:
                     return job
+            if time.monotonic() - begun >= report:
+                report *= 2
+                self._report(live, time.monotonic() - begun)
             time.sleep(pause)
             pause = min(GROWTH * pause, max(self.patience.first_poll, self.patience.longest_poll))
+
+    def _report(self, live: Sequence[_Live], waited: float) -> None:
+        for job in live:
+            assert job.last is not None
+            place = "" if job.last.queue_position is None else f", place {job.last.queue_position}"
+            self.say("waiting", f"job {job.job_id} is {job.last.state.value}{place}; {waited:,.0f} s so far")
 
     def _status(self, job: _Live) -> JobStatus:
         status = patiently(
@@ -235,6 +257,7 @@ class Submission:
         assert status is not None
         if status.state is JobState.DONE:
             self._kept(work, job)
+            self._look_for_late_ones(job)
             return []
         reason = redacted(status.reason) or "no reason given"
         if status.state is JobState.CANCELLED:

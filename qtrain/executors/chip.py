@@ -158,8 +158,10 @@ class ChipExecutor:
 
     def close(self) -> None:
         """No more jobs will come; those at the service run on."""
-        self._learn_charges()
-        self.service.close()
+        try:
+            self._learn_charges()
+        finally:
+            self.service.close()
 
     def prepare(
         self,

@@ -10,7 +10,7 @@ import signal
 import qiskit_ibm_runtime.executor_sampler  # noqa: F401  here, before any child is forked
 import torch
 
-from qtrain import jobs, run
+from qtrain import gradients, jobs, run
 from qtrain.chip import primitives, submission
 from qtrain.errors import RunError
 from tests.qtrain.loopback_training import Training
@@ -66,6 +66,8 @@ def live(service, folder, options, moment=None, call=0, started=None):
     torch.set_num_threads(1)
     os.environ.update(service.variables())
     training = Training(service, folder)
+    if "gradient" in options:  # by its name, for a method does not travel to another process
+        options = options | {"gradient": gradients.from_name(options["gradient"])}
     if moment is not None:
         kill_at(moment, call)
     executor = training.executor()

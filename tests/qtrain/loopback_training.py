@@ -38,6 +38,30 @@ def model():
     return qtrain.QuantumModel(circuit, features=list(x), weights=list(w), observables=["Z0", "Z1"])
 
 
+class Disturbed(qtrain.ChipExecutor):
+    """Something happens before a step, or between its check and its job.
+
+    Attributes:
+        event: (number of jobs there are, "before" or "after" the check, what is called); once.
+    """
+
+    event = None
+
+    def refresh(self, program, step=None):
+        self._happens("before")
+        return super().refresh(program, step)
+
+    def preflight(self, program, most):
+        super().preflight(program, most)
+        self._happens("after")
+
+    def _happens(self, when):
+        if self.event is not None and self.event[:2] == (self.jobs.spent().jobs, when):
+            _, _, happen = self.event
+            self.event = None
+            happen()
+
+
 _UNDISTURBED = {}  # weights by the options of their training
 
 
@@ -55,6 +79,12 @@ class Training:
     def executor(self, backend=BACKEND, kind=qtrain.ChipExecutor, **options):
         options = {"shots": SHOTS, "budget": 1000, "patience": QUICK} | options
         return kind.from_name(backend, say=lambda *said: self.said.append(said), **options)
+
+    def disturbed(self, jobs, when, event, **options):
+        """An executor to which something happens."""
+        executor = self.executor(kind=Disturbed, **options)
+        executor.event = (jobs, when, event)
+        return executor
 
     def train(self, executor=None, **options):
         options = {"gradient": qtrain.parameter_shift(), "steps": STEPS, "batch_size": BATCH} | options

@@ -1,6 +1,7 @@
 """What DryRun and `qtrain cost` say is what the service counts: exactly if not pruned, else between the bounds."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from qtrain.chip import split
 from qtrain.executors import dry_run
 from qtrain.settings import Settings
 from qtrain.task import Task
-from tests.qtrain.loopback_training import BACKEND, SHOTS, X, Y
+from tests.qtrain.loopback_training import BACKEND, CIRCUITS, SHOTS, STEPS, X, Y
 
 SHIFT = qtrain.parameter_shift()
 
@@ -98,6 +99,25 @@ def test_the_command_says_it_before_and_the_training_spends_it(training, tmp_pat
     assert of_the_service(training.service.billing()) == (bill["circuits"], bill["shots"], bill["jobs"])
     assert (spent["circuits"], spent["shots"]) == (bill["circuits"], bill["shots"])
     assert np.isclose(spent["qpu_seconds"], bill["qpu_seconds"])
+
+
+def test_options_of_the_service_are_passed_on_and_change_no_bill(training):
+    options = {"dynamical_decoupling": {"enable": True}, "twirling": {"enable_measure": True, "num_randomizations": 4}}
+    plain = training.undisturbed()
+    result = training.train(training.executor(options=options))
+    assert not np.array_equal(result.weights, plain)
+    assert sum(job["executions"] for job in training.service.billing()) == STEPS * CIRCUITS * SHOTS
+
+
+def test_the_older_primitives_serve_as_well(training, monkeypatch):
+    expected = training.undisturbed()
+    monkeypatch.setitem(sys.modules, "qiskit_ibm_runtime.executor_sampler", None)
+    with pytest.warns(DeprecationWarning, match="SamplerV2"):
+        result = training.train()
+    from qiskit_ibm_runtime import QiskitRuntimeService
+
+    assert {job.primitive_id for job in QiskitRuntimeService().jobs()} == {"sampler"}
+    assert np.array_equal(result.weights, expected)
 
 
 def test_one_gradient_of_36_parameters_and_16_images_is_one_job(training):

@@ -66,28 +66,73 @@ def test_a_slow_queue_is_polled_ever_less_often(training):
     assert 0.75 < max(gaps) < 2.0
 
 
+def test_a_long_wait_is_said_ever_less_often(training):
+    training.undisturbed()
+    training.service.next_job(tag=":1:", queue_seconds=2.0)
+    training.train(training.executor(patience=Patience(0.02, 0.1, report=0.3)))
+    queued = training.service.billing()[1]["id"]
+    reports = [text for kind, text in training.said if kind == "waiting" and f"{queued} is queued" in text]
+    assert len(reports) in (2, 3)
+
+
+def test_a_job_that_was_deleted_at_the_service_stops_the_training_once(training):
+    expected = training.undisturbed()
+    training.service.fault("GET", "/results$", code=429, times=None, skip=1)
+    with pytest.raises(JobError):
+        training.train(training.executor(patience=Patience(0.02, 0.1, 0.05, 0.1, outage=0.3)))
+    training.service.clear_faults()
+    from qiskit_ibm_runtime import QiskitRuntimeService
+
+    QiskitRuntimeService().delete_job(training.service.billing()[-1]["id"])
+    with pytest.raises(JobError, match="is not at the service any more"):
+        training.resume()
+    finishes_as_undisturbed(training, expected)
+
+
+def interrupted_while_queued(training, look=lambda: None):
+    """Ctrl-C, a while after the second job has come to the queue."""
+    end = time.monotonic() + 30
+
+    def interrupt():
+        while not training.service.jobs(tag=":1:", state="Queued") and time.monotonic() < end:
+            time.sleep(0.02)
+        time.sleep(0.3)
+        look()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+
+
 def test_status_from_another_terminal_while_a_job_queues_then_ctrl_c_leaves_it_there(training):
     expected = training.undisturbed()
     training.service.next_job(tag=":1:", queue_seconds=2.0)
     seen = {}
 
-    def other_terminal():
-        training.service.wait("Queued")
-        time.sleep(0.3)
+    def look():
         seen.update(status(training.folder / "run"))
-        os.kill(os.getpid(), signal.SIGINT)
 
-    thread = threading.Thread(target=other_terminal)
-    thread.start()
+    interrupted_while_queued(training, look)
     with pytest.raises(KeyboardInterrupt, match="qtrain resume") as caught:
         training.train()
-    thread.join()
     assert training.states()[-1] == "Queued"
     assert training.service.billing()[-1]["id"] in str(caught.value)
     assert seen["step"] == 1
     assert [job["state"] for job in seen["jobs"]["open"]] == ["queued"]
     finishes_as_undisturbed(training, expected)
     assert training.states() == ["Completed"] * STEPS
+
+
+def test_a_run_that_was_stopped_is_cancelled_by_command_and_resumed_later(training, capsys):
+    expected = training.undisturbed()
+    training.service.next_job(tag=":1:", queue_seconds=5.0)
+    interrupted_while_queued(training)
+    with pytest.raises(KeyboardInterrupt):
+        training.train()
+    assert training.command("cancel", training.folder / "run") == 0
+    assert training.states() == ["Completed", "Cancelled"]
+    assert training.service.billing()[1]["id"] in capsys.readouterr().out
+    finishes_as_undisturbed(training, expected)
+    assert training.states() == ["Completed", "Cancelled", "Completed", "Completed"]
 
 
 def test_a_job_that_fails_by_the_users_fault_is_not_sent_again(training):
@@ -184,11 +229,10 @@ def test_a_result_that_stays_unreadable_stops_the_training_and_is_not_paid_again
     assert training.states() == ["Completed"] * STEPS
 
 
-@pytest.mark.slow  # the client itself asks for 15 s
 def test_a_result_that_breaks_off_is_read_again(training):
     expected = training.undisturbed()
-    training.service.fault("GET", "/results$", action="cut", times=8, skip=1)
-    result = training.train(training.executor(patience=Patience(first_poll=0.02, first_pause=0.5, outage=60)))
+    training.service.fault("GET", "/results$", action="cut", times=3, skip=1)
+    result = training.train()
     assert np.array_equal(result.weights, expected)
     assert training.states() == ["Completed"] * STEPS
 

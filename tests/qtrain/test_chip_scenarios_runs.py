@@ -2,6 +2,7 @@
 
 import errno
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -94,37 +95,13 @@ def test_a_second_trainer_on_a_run_directory_is_refused(training):
 # 18: the calibration moves
 
 
-class Recalibrated(qtrain.ChipExecutor):
-    """Something happens at the service before a step, or between its check and its job."""
-
-    changes = None
-
-    def refresh(self, program, step=None):
-        self._happens("before")
-        return super().refresh(program, step)
-
-    def preflight(self, program, most):
-        super().preflight(program, most)
-        self._happens("after")
-
-    def _happens(self, when):
-        if self.changes is not None and self.changes[:2] == (self.jobs.spent().jobs, when):
-            self.changes[2]()
-            self.changes = None
-
-
-def moving(training, step, when, **changes):
-    executor = training.executor(kind=Recalibrated)
-    executor.changes = (step, when, lambda: training.service.recalibrate("ibm_manila", **changes))
-    return executor
-
-
 def test_a_new_calibration_compiles_anew_and_both_are_recorded(training):
     training.undisturbed()
+    recalibrate = partial(training.service.recalibrate, "ibm_manila")
     weights = []
     for name in ("run", "again"):
         training.service.reset()
-        executor = moving(training, 1, "before", errors={"cx0_1": 0.03})
+        executor = training.disturbed(1, "before", lambda: recalibrate(errors={"cx0_1": 0.03}))
         before = executor.device.sha256
         result = training.train(executor, run_dir=training.folder / name)
         assert training.states() == ["Completed"] * STEPS
@@ -160,10 +137,10 @@ def test_a_coupling_that_died_is_not_used_any_more(training):
 
 def test_a_coupling_that_dies_while_the_job_queues_is_compiled_around(training):
     training.undisturbed()
-    executor = training.executor(kind=Recalibrated)
+    recalibrate = partial(training.service.recalibrate, "ibm_manila")
+    executor = training.disturbed(1, "after", lambda: recalibrate(dead_edges=[dead]))
     layer = qtrain.QuantumLayer(model(), executor, qtrain.parameter_shift())
     dead = dead_coupling(layer.compiled)
-    executor.changes = (1, "after", lambda: training.service.recalibrate("ibm_manila", dead_edges=[dead]))
     result = training.train(executor)
     assert result.steps == STEPS
     assert training.states() == ["Completed", "Failed", "Completed", "Completed"]

@@ -44,6 +44,23 @@ def test_a_duplicate_made_by_the_clients_own_retry_is_cancelled_and_reported(tra
     assert twin.job_id in text
 
 
+def test_a_duplicate_that_the_list_of_jobs_shows_late_is_found_as_well(training):
+    expected = training.undisturbed()
+    training.service.fault("POST", "/jobs$", action="reset", phase="after", skip=1)
+    nothing = '{"jobs": [], "count": 0, "limit": 20, "offset": 0}'
+    training.service.fault("GET", "/jobs$", action="body", body=nothing, times=3, skip=2)
+    training.service.next_job(tag=":1:", queue_seconds=1.0, times=2)
+    result = training.train()
+    assert np.array_equal(result.weights, expected)
+    assert [job["state"] for job in training.service.billing()] in (
+        ["Completed", "Cancelled", "Completed", "Completed"],
+        ["Completed", "Completed", "Completed", "Completed"],
+    )
+    with training.ledger() as jobs:
+        assert jobs.spent().duplicates == 1
+        assert jobs.spent().seconds == pytest.approx(sum(job["charged"] for job in training.service.billing()))
+
+
 @pytest.mark.slow  # the client itself asks for 15 s
 def test_5xx_for_ever_stops_with_a_checkpoint(training):
     expected = training.undisturbed()
@@ -107,14 +124,13 @@ def test_a_key_that_is_no_longer_valid_stops_cleanly(training, capsys):
     undisturbed_bill(training)
 
 
-def test_a_closed_session_is_opened_anew(training):
+@pytest.mark.parametrize(("mode", "name"), [("session", "dedicated"), ("batch", "batch")])
+def test_a_closed_session_is_opened_anew(training, mode, name):
     expected = training.undisturbed()
-    executor = training.executor(mode="session")
-    training.service.fault("POST", "/jobs$", code=400, skip=1, body='{"error": {"code": 1217, "message": "The session is closed and accepts no more jobs."}}')  # fmt: skip # noqa: E501
-    result = training.train(executor)
+    result = training.train(training.disturbed(1, "after", training.service.close_sessions, mode=mode))
     assert np.array_equal(result.weights, expected)
     undisturbed_bill(training)
-    assert [session["mode"] for session in training.service.sessions()] == ["dedicated"] * 2
+    assert [session["mode"] for session in training.service.sessions()] == [name] * 2
     assert "session" in dict(training.said)
 
 

@@ -9,9 +9,10 @@ import pytest
 
 pytest.importorskip("qiskit_ibm_runtime")
 
+import qtrain
 from qtrain.run import checkpoints
 from tests.qtrain.killed_trainer import MOMENTS, Life
-from tests.qtrain.loopback_training import CIRCUITS, SHOTS
+from tests.qtrain.loopback_training import CIRCUITS, SHOTS, X, Y
 
 STEPS = 12
 EXPECTED = ("Completed", CIRCUITS * SHOTS)
@@ -55,11 +56,11 @@ def test_killed_while_its_job_queues(training):
     finished_as_undisturbed(training, expected)
 
 
-def lives_of(training, seed, kills):
+def lives_of(training, options, seed, kills):
     """A run whose every process is killed after a short while, so many times; how often it was."""
     rng = np.random.default_rng(seed)
     for done in range(kills):
-        life = Life(training, {"steps": STEPS})
+        life = Life(training, options)
         life.started.wait(30)
         if life.end(after=float(rng.uniform(0.0, 0.5))) == 0:
             return done
@@ -68,7 +69,7 @@ def lives_of(training, seed, kills):
 
 def test_killed_again_and_again(training):
     expected = training.undisturbed(steps=STEPS)
-    lives_of(training, seed=0, kills=3)
+    lives_of(training, {"steps": STEPS}, seed=0, kills=3)
     finished_as_undisturbed(training, expected)
 
 
@@ -94,10 +95,18 @@ def test_killed_at_50_random_moments(training):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
-def test_killed_until_it_is_done(training, seed):
-    expected = training.undisturbed(steps=STEPS)
-    lives_of(training, seed=seed, kills=30)
-    finished_as_undisturbed(training, expected)
+def test_killed_until_it_is_done_with_a_test_set_and_pruning(training, seed):
+    options = {"steps": STEPS, "test_set": (X[:5], Y[:5]), "evaluate_every": 3}
+    pruned = qtrain.prune(qtrain.parameter_shift(), ratio=0.5)
+    expected = training.train(gradient=pruned, run_dir=None, **options)
+    bill = sorted(job["executions"] for job in training.service.billing())
+    training.service.reset()
+    lives_of(training, options | {"gradient": pruned.name}, seed=seed, kills=30)
+    result = training.resume()
+    assert np.array_equal(result.weights, expected.weights)
+    assert (result.test_loss, result.test_accuracy) == (expected.test_loss, expected.test_accuracy)
+    assert training.states() == ["Completed"] * len(bill)
+    assert sorted(job["executions"] for job in training.service.billing()) == bill
 
 
 def test_the_service_is_killed_and_comes_back(training):

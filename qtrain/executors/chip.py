@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -18,7 +19,7 @@ from qtrain.billing import price
 from qtrain.chip.budget import Amount, check_budget
 from qtrain.chip.circuits import NativeCircuit, native_circuit
 from qtrain.chip.credentials import refuse_credentials
-from qtrain.chip.faults import Patience, Say
+from qtrain.chip.faults import Patience, Say, answered
 from qtrain.chip.means import readings
 from qtrain.chip.patient import PatientService
 from qtrain.chip.preflight import PlannedJob, check_health, check_quota, preflight
@@ -82,7 +83,8 @@ class ChipExecutor:
         budget: what a run may spend in all: QPU seconds (60, "2 min") or money ("25 USD"). On a paid backend, this or
             `accept_seconds` must be given.
         accept_seconds: QPU seconds that you agree to pay for, in place of a budget.
-        mode: "batch", "job", or "session" where the plan has it.
+        mode: "batch", "job", or "session" where the plan has it. A session is billed by the clock while it is active,
+            of which the budget sees the jobs alone.
         options: passed on to the service's sampler, e.g. {"dynamical_decoupling": {"enable": True}, "twirling": {...}};
             of another vendor's backend, to its `run`.
         mitigate_readout: undo each qubit's calibrated misreading in the means; the variance grows by up to the inverse
@@ -161,7 +163,7 @@ class ChipExecutor:
         try:
             self._learn_charges()
         finally:
-            self.service.close()
+            answered(self.service.close, self.patience.answer)
 
     def prepare(
         self,
@@ -337,7 +339,7 @@ class ChipExecutor:
         """What ended jobs came to, as far as the service says it by now: a charge is final some time after the end."""
         for tag, job_id in self.jobs.uncharged()[-CHARGES_ASKED:]:
             try:
-                charged = self.service.charged(job_id)
+                charged = answered(partial(self.service.charged, job_id), self.patience.answer)
             except Exception:  # of the vendor's client; the prediction counts until it answers
                 return
             if charged is not None:

@@ -31,6 +31,19 @@ def test_a_result_is_waited_for_while_the_network_is_down(training):
     assert training.states() == ["Completed"] * STEPS
 
 
+@pytest.mark.parametrize("path", ["/jobs/[^/]+$", "/results$", "/metrics$", "/status$", "/jobs$"])
+def test_a_connection_that_has_silently_gone_does_not_hold_the_training_up(training, path):
+    """The client itself would wait for ever."""
+    expected = training.undisturbed()
+    executor = training.executor(patience=Patience(0.02, 0.1, 0.05, 0.2, answer=1.0))
+    training.service.fault("GET", path, action="hang", delay=60.0, skip=1)
+    begun = time.monotonic()
+    result = training.train(executor)
+    assert time.monotonic() - begun < 30.0
+    assert np.array_equal(result.weights, expected)
+    assert training.states() == ["Completed"] * STEPS
+
+
 @pytest.mark.slow  # the client itself asks for 15 s
 def test_an_outage_longer_than_the_clients_own_patience_is_outlasted_and_said(training):
     expected = training.undisturbed()

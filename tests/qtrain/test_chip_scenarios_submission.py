@@ -108,6 +108,16 @@ def test_429_is_waited_for_wherever_it_comes(training, method, path):
     assert sum(fault["used"] for fault in training.service.faults()) >= 2
 
 
+def test_the_service_is_not_asked_again_before_the_time_that_it_asks_for(training):
+    expected = training.undisturbed()
+    training.service.fault("POST", "/jobs$", code=429, headers={"Retry-After": "2"}, skip=1)
+    result = training.train()
+    assert np.array_equal(result.weights, expected)
+    undisturbed_bill(training)
+    refused, accepted = [entry["time"] for entry in training.service.log("POST", "/jobs$")][1:3]
+    assert accepted - refused >= 2.0
+
+
 def test_a_key_that_is_no_longer_valid_stops_cleanly(training, capsys):
     expected = training.undisturbed()
     training.service.fault("GET", "/status$", code=401, skip=6, times=None)  # a step asks three times

@@ -156,6 +156,7 @@ def _result(result: Any) -> tuple[dict[str, Any], str]:
 
 def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from qtrain.errors import ConfigError
+    from qtrain.paid import close
     from qtrain.resume import open_run
     from qtrain.train import evaluate
 
@@ -163,7 +164,11 @@ def _evaluate(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     rows = trainer.task.train_set if options.rows == "train" else trainer.task.test_set
     if rows is None:
         raise ConfigError(f"{options.run} has no test set. Use --rows train.")
-    loss, accuracy = evaluate(trainer.layer, rows, loss=trainer.task.loss)
+    try:
+        loss, accuracy = evaluate(trainer.layer, rows, loss=trainer.task.loss)
+    finally:
+        if trainer.chip is not None:
+            close(trainer.chip)  # a session that stays open is billed until it times out
     values = {"run_dir": options.run, "step": trainer.done, "rows": len(rows), "loss": loss, "accuracy": accuracy}
     return (
         values,

@@ -34,6 +34,7 @@ class QuantumLayer(nn.Module):
 
     Usable in any torch model; x may require grad. Each forward pass in grad mode samples anew; without grad (`no_grad`,
     evaluation) the same weights at the same step give the same sample. Nothing is drawn from torch's generator.
+    On a chip a forward pass in grad mode runs the circuits of its gradient too, all in one job: predict in `no_grad`.
 
     Attributes:
         weights: nn.Parameter [weights], float64, rad; uniform in [-pi, pi] from the seed.

@@ -80,14 +80,10 @@ def bind_jobs(executor: PaidExecutor, run_dir: Path | None, run_id: str | None) 
         )
 
 
-def left_to_pay(executor: PaidExecutor, bill: Ledger, jobs: int) -> Ledger:
-    """A step's bill without what has been sent for it already, by a process that was interrupted in the step.
-
-    Args:
-        jobs: how many there were when the last whole step ended.
-    """
-    for job in executor.jobs.jobs()[jobs:]:
-        if job.state not in FAILED:
+def left_to_pay(executor: PaidExecutor, bill: Ledger, step: int, calibration: str | None) -> Ledger:
+    """The bill of a step (0, 1, ...) without what has been sent for it on that calibration, before an interruption."""
+    for job in executor.jobs.jobs():
+        if job.step == step and job.calibration == calibration and job.state not in FAILED:
             bill -= Ledger(job.circuits, job.executions, job.predicted, 1)
     return Ledger(max(bill.circuits, 0), max(bill.shots, 0), max(bill.qpu_seconds, 0.0), max(bill.jobs, 0))
 

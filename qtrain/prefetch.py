@@ -2,8 +2,9 @@
 
 Where every request is a job that waits in a queue, the forward pass and the gradient are asked for together. A gradient
 method is a pure function, and what it asks for seldom depends on what it is told: so it is called once with an executor
-that only writes down its requests, and answers 0. A request that was not foreseen is a job of its own, and a foreseen
-one that is never made costs what it costs: no method here has any.
+that only writes down its requests, and answers 0. A request that was not foreseen is a job of its own. A foreseen one
+that is never made is paid for in vain: where no backward pass follows a forward pass in grad mode, and where a method
+with a state (pruning) serves several passes of one step, for the first estimate changes what the others ask for.
 """
 
 from __future__ import annotations
@@ -29,16 +30,20 @@ Request = tuple[Array, Key]
 
 
 class Recorder:
-    """An executor that runs nothing: it keeps the points that it is asked for, and answers 0."""
+    """An executor that runs nothing: it keeps the points that it is asked for, and answers 0.
+
+    Attributes:
+        stands_for: the executor that will be asked.
+    """
 
     def __init__(self, executor: Any) -> None:
         self.ledger = Ledger()
         self.requests: list[Request] = []
-        self._executor = executor
+        self.stands_for = executor
 
     def prepare(self, *arguments: Any, **options: Any) -> Program:
         """As the executor prepares it."""
-        made: Program = self._executor.prepare(*arguments, **options)
+        made: Program = self.stands_for.prepare(*arguments, **options)
         return made
 
     def expectations(self, program: Program, angles: Array, *, key: Key) -> Array:

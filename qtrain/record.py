@@ -96,12 +96,14 @@ def read_task(
     """
     stored_train, stored_test = _read(path / "data.npz", lambda data: _datasets(data, config["data"]))
     on_chip = "budget" in config["executor"]
-    if on_chip and budget is not None:
-        if executor is not None:
-            raise ConfigError(f"budget = {budget!r} beside an executor. Expected the budget in the executor itself.")
-        config = config | {"executor": config["executor"] | {"budget": str(Budget.parse(budget))}}
     settings = _settings(path, config["settings"])
-    if not on_chip and budget is not None:
+    of_settings = settings.budget is not None  # on a chip too, where `train(budget=)` was given
+    if on_chip and budget is not None:
+        if executor is None:
+            config = config | {"executor": config["executor"] | {"budget": str(Budget.parse(budget))}}
+        elif not of_settings:
+            raise ConfigError(f"budget = {budget!r} beside an executor. Expected the budget in the executor itself.")
+    if budget is not None and (of_settings or not on_chip):
         settings = replace(settings, budget=_seconds(budget))
     return Task(
         # `or` would take an executor or data set that is empty (a new Replay) for none

@@ -62,6 +62,8 @@ def resume(
         check_same(run.path, recorded, trainer.identity, allow_changed_environment)
         if found is not None:
             trainer.load(found[1])
+        chip = trainer.chip
+        run.record_budget(task.settings.budget, str(chip.budget) if chip is not None and chip.budget else None)
         run.rewind(trainer.done)
         return trainer.run(run, progress=progress)
 

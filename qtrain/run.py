@@ -110,6 +110,15 @@ class RunDirectory:
         self._metrics.close()
         os.close(self._lock)
 
+    def record_budget(self, of_settings: float | None, of_chip: str | None) -> None:
+        """A budget that has been changed is the run's from now on, whatever ends this process. Raises StorageError."""
+        config = self.config | {"settings": self.config["settings"] | {"budget": of_settings}}
+        if "budget" in config["executor"]:
+            config["executor"] = config["executor"] | {"budget": of_chip}
+        if config != self.config:
+            write_file(self.path / "config.json", json.dumps(config, indent=2, allow_nan=False).encode() + b"\n")
+            self.config = config
+
     def append(self, line: Mapping[str, Any]) -> None:
         """One more line of metrics.jsonl. Raises StorageError."""
         try:

@@ -181,7 +181,6 @@ class Trainer:
         self.spent = Ledger()
         self.chip = paid(task.executor)
         self._run_id: str | None = None  # of a chip's jobs, if a checkpoint says so
-        self._jobs_before = 0  # a chip's, when the last whole step ended
         self._calibration: str | None = None  # that the last step ran on
 
     def state(self) -> dict[str, Any]:
@@ -195,11 +194,7 @@ class Trainer:
             "identity": self.identity,
         }
         if self.chip is not None:
-            state["chip"] = {
-                "run_id": self.chip.jobs.run_id,
-                "jobs": self._jobs_before,
-                "calibration": self._calibration,
-            }
+            state["chip"] = {"run_id": self.chip.jobs.run_id, "calibration": self._calibration}
         return state
 
     def load(self, state: dict[str, Any]) -> None:
@@ -209,9 +204,7 @@ class Trainer:
         self.done = state["step"]
         self.spent = Ledger(*state["ledger"])
         if "chip" in state:
-            self._run_id, self._jobs_before, self._calibration = (
-                state["chip"][name] for name in ("run_id", "jobs", "calibration")
-            )
+            self._run_id, self._calibration = state["chip"]["run_id"], state["chip"]["calibration"]
 
     def bind(self, run_dir: Path | None) -> None:
         """Takes the jobs of a run directory, if the executor has any. Raises: RunError: they are not the run's."""
@@ -283,14 +276,12 @@ class Trainer:
             moved = self._recompiled()
             line = {"calibration": moved} if moved else {}
             bill = step_bill(self.task, self.layer.program, self.done)[1]
-            self.chip.preflight(self.layer.program, left_to_pay(self.chip, bill, self._jobs_before))
+            self.chip.preflight(self.layer.program, left_to_pay(self.chip, bill, self.done, self._calibration))
         line = next(steps)._asdict() | line
         if test_set is not None and settings.evaluates_after(line["step"]):
             test_loss, test_accuracy = self._evaluated(test_set)
             line |= {"test_loss": test_loss, "test_accuracy": test_accuracy}
         self.done = line["step"]
-        if self.chip is not None:
-            self._jobs_before = len(self.chip.jobs.jobs())
         self.spent, executor.ledger = self.spent + executor.ledger, Ledger()
         return line | {name: getattr(self.spent, name) for name in ("circuits", "shots", "qpu_seconds")}
 

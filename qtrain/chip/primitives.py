@@ -204,8 +204,13 @@ class RuntimeService:
 
     def cancel(self, job_id: str) -> None:
         """Of a job that has ended nothing changes."""
-        if not self.status(job_id).state.is_final:
+        if self.status(job_id).state.is_final:
+            return
+        try:
             self._job(job_id).cancel()
+        except Exception:  # the client's own
+            if not self.status(job_id).state.is_final:  # else it ended in between
+                raise
 
     def charged(self, job_id: str) -> float | None:
         """None while the charge is not final."""

@@ -48,7 +48,7 @@ class Work:
         pubs: of a chunk.
         readings: of a basis, one a Pauli string.
         halves: of a chunk that took too long.
-        allowed: raises BudgetError where QPU seconds more would pass the budget.
+        allowed: raises BudgetError where a chunk more would pass the budget.
     """
 
     step: int
@@ -58,7 +58,7 @@ class Work:
     pubs: Callable[[Chunk], list[Pub]]
     readings: Callable[[int], list[Reading]]
     halves: Callable[[Chunk], list[Chunk]]
-    allowed: Callable[[float], None]
+    allowed: Callable[[Chunk], None]
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Submission:
                 chunk = waiting.pop(0)
                 if len(self.jobs.known(chunk.units)) == len(set(chunk.units)):
                     continue
-                if self._took_too_long(chunk):
+                if self._took_too_long(chunk) and not self._is_open(chunk):
                     waiting[:0] = work.halves(chunk)
                     continue
                 live.append(self._sent(work, chunk))
@@ -116,6 +116,10 @@ class Submission:
         return any(
             job.executions <= chunk.executions and job.message.startswith(str(TOO_LONG)) for job in self.jobs.jobs()
         )
+
+    def _is_open(self, chunk: Chunk) -> bool:
+        """Whether a job of that very content may be at the service, which is waited for: it is paid for."""
+        return any(job.content == chunk.content for job in self.jobs.open_jobs())
 
     # --- out
 
@@ -131,7 +135,7 @@ class Submission:
                 if not job.job_id:
                     live.job_id = self._submitted(live, asks_first=True)
                 return live
-        work.allowed(chunk.predicted)
+        work.allowed(chunk)
         attempt = self.jobs.attempts(chunk.content)
         tag = f"qtrain:{self.jobs.run_id[:8]}:{work.step}:{chunk.content[:10]}-{attempt}"
         live = _Live(chunk, tag, "", attempt, pubs, datetime.now(UTC))
@@ -199,8 +203,8 @@ class Submission:
                     pause = min(2 * pause, self.patience.longest_pause)
                 asks = True  # a job may show up late
                 continue
-            found = self._found(live.tag, live.since) if self.service.finds_jobs else [job_id]
-            return self._only(live, found or [job_id])
+            found = self._found(live.tag, live.since) if self.service.finds_jobs else []
+            return self._only(live, found if job_id in found else [*found, job_id])  # a list may lag behind
 
     def _submit(self, live: _Live) -> str:
         shots, tag, seed = live.chunk.shots, live.tag, _seed(live.chunk)
@@ -270,6 +274,7 @@ class Submission:
             self._kept(work, job)
             self._look_for_late_ones(job)
             return []
+        self._look_for_late_ones(job)
         reason = redacted(status.reason) or "no reason given"
         if status.state is JobState.CANCELLED:
             self.jobs.failed(job.tag, "cancelled", reason, self._charged(job.job_id))

@@ -61,6 +61,8 @@ class CalibrationWatch:
     def moved(self, step: int, device: Device, jobs: JobLedger, why: str) -> MovedError:
         """The error of a step that cannot be finished as it was compiled; what still queues of it is cancelled."""
         self._given_up.add(step)
+        self._id, self.newest = self._service.calibration_id(), self._service.device()
+        self.chosen = self.newest  # what `layer.recompile()`, which the message advises, compiles for
         for job in jobs.open_jobs():
             if job.step == step and job.calibration == device.sha256 and job.job_id:
                 self._service.cancel_patiently(job.job_id)

@@ -29,7 +29,7 @@ from qtrain.chip.split import Chunk, capacity, halves, split
 from qtrain.chip.submission import Submission, Work
 from qtrain.chip.types import Options, Pub
 from qtrain.chip.watch import CalibrationWatch
-from qtrain.errors import BudgetError, ConfigError, FailedJobError, PreflightError
+from qtrain.errors import BudgetError, ConfigError, FailedJobError, MovedError, PreflightError
 from qtrain.executors.base import (
     EVALUATE,
     NUM_STREAMS,
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.circuit import Parameter
     from qiskit.quantum_info import SparsePauliOp
+
+    from qcompile.device import Device
 
 JOBS_FILE = "jobs.sqlite3"  # in a run directory
 CHARGES_ASKED = 10  # jobs whose charge is asked for at once
@@ -140,7 +142,8 @@ class ChipExecutor:
         self.budget = check_budget(self.service, budget, accept_seconds, device=self.device)
         self.ledger = Ledger()
         self._natives: WeakKeyDictionary[Program, tuple[NativeCircuit, ...]] = WeakKeyDictionary()
-        self._ready: dict[str, Array] = {}  # results of a prefetched step, until they are asked for
+        self._ready: dict[str, Array] = {}  # results of a step's prefetched passes: each counts once in the ledger
+        self._ready_step = -1
 
     @classmethod
     def from_name(cls, name: str, *, instance: str | None = None, **arguments: Any) -> ChipExecutor:
@@ -192,6 +195,9 @@ class ChipExecutor:
     def refresh(self, program: Program, step: int | None = None) -> str | None:
         """Looks at the calibration as it is now; what has changed, in words, if the program must be compiled anew.
 
+        `qtrain.train` calls it before every step. So should a loop of your own, and `layer.recompile()` if it says so:
+        a circuit is checked against the calibration of the last look.
+
         Args:
             step: about to be done. If its jobs are there already, sent before an interruption, it is finished on
                 the calibration that they were compiled for: nothing of it is paid for again.
@@ -205,7 +211,7 @@ class ChipExecutor:
         check_health(self.service)
         check_quota(self.service, most.qpu_seconds)
         self._learn_charges()
-        self._allow(program, most.qpu_seconds, most)
+        self._allow(program, most.qpu_seconds, most.shots)
 
     def capacity(self, program: Program) -> int | None:
         """Circuits of that program that one job may hold; None where nothing of it is measured.
@@ -240,20 +246,21 @@ class ChipExecutor:
 
         Raises: as `expectations`.
         """
-        self._ready.clear()
-        found = self._asked(program, requests)
-        self._run(program, found, _step(requests))
+        found, step = self._asked(program, requests), _step(requests)
+        if step != self._ready_step:
+            self._ready.clear()
+        self._run(program, found, step)
         ready = [unit for asked in found for points in asked.units for unit in points]
-        self._ready = {unit: values for unit, (_, values) in self.jobs.known(ready).items()}
+        self._ready |= {unit: values for unit, (_, values) in self.jobs.known(ready).items()}
+        self._ready_step = step
 
     def _evaluated(self, program: Program, requests: Sequence[Points]) -> list[Array]:
         found = self._asked(program, requests)
         wanted = [unit for asked in found for points in asked.units for unit in points]
-        if not all(unit in self._ready for unit in wanted):
+        known = self._ready
+        if not all(unit in known for unit in wanted):
             self._run(program, found, _step(requests))
             known = {unit: values for unit, (_, values) in self.jobs.known(wanted).items()}
-        else:
-            known = self._ready
         return [self._combined(program, asked, known) for asked in found]
 
     def _asked(self, program: Program, requests: Sequence[Points]) -> list[_Asked]:
@@ -284,25 +291,21 @@ class ChipExecutor:
         def pubs(chunk: Chunk) -> list[Pub]:
             return [Pub(natives[b].circuit, values[b][i:j]) for b, i, j in chunk.parts]
 
-        total = Ledger(
-            sum(c.circuits for c in chunks),
-            sum(c.executions for c in chunks),
-            math.fsum(c.predicted for c in chunks),
-            len(chunks),
-        )
+        circuits, executions = sum(c.circuits for c in chunks), sum(c.executions for c in chunks)
+        total = Ledger(circuits, executions, math.fsum(c.predicted for c in chunks), len(chunks))
         known = self.jobs.known([u for points in units for u in points])
         under_way = {job.content for job in self.jobs.open_jobs()}
         new = [c for c in chunks if not set(c.units) <= set(known) and c.content not in under_way]
         if new:
             planned = [PlannedJob(c.executions, _bytes(pubs(c)), c.predicted) for c in new]
-            circuits = [n.circuit for n in natives]
+            sent = [n.circuit for n in natives]
             try:
-                preflight(self.service, self._watch.newest, circuits, values, self.shots, planned, self.mode)
+                preflight(self.service, self._watch.newest, sent, values, self.shots, planned, self.mode)
             except PreflightError as error:
                 if self._watch.is_newest(device):
                     raise
-                raise self._watch.moved(step, device, self.jobs, str(error)) from None
-            self._allow(program, math.fsum(c.predicted for c in new), total)
+                raise self._moved(step, device, error) from None
+            self._allow(program, math.fsum(c.predicted for c in new), sum(c.executions for c in new))
         work = Work(
             step=step,
             backend=self.backend,
@@ -311,7 +314,7 @@ class ChipExecutor:
             pubs=pubs,
             readings=lambda basis: readings(program, bases[basis], mitigated=self.mitigate_readout),
             halves=lambda chunk: halves(chunk, device, mean),
-            allowed=lambda seconds: self._allow(program, seconds, total),
+            allowed=lambda chunk: self._allow(program, chunk.predicted, chunk.executions),
         )
         self.jobs.keep_calibration(device.sha256, device_to_json(device))
         try:
@@ -319,17 +322,22 @@ class ChipExecutor:
         except FailedJobError as error:
             if self._watch.is_newest(device, ask=True):
                 raise
-            raise self._watch.moved(step, device, self.jobs, str(error)) from None
+            raise self._moved(step, device, error) from None
         self.ledger += total
 
-    def _allow(self, program: Program, seconds: float, following: Ledger) -> None:
-        """Raises: BudgetError: so many QPU seconds more would pass the budget."""
+    def _moved(self, step: int, device: Device, error: Exception) -> MovedError:
+        moved = self._watch.moved(step, device, self.jobs, str(error))
+        self.device = self._watch.chosen
+        return moved
+
+    def _allow(self, program: Program, seconds: float, executions: int) -> None:
+        """Raises: BudgetError: so many QPU seconds and executions more would pass the budget."""
         if self.budget is None:
             return
         spent = self.jobs.spent()
         amounts = []
-        for used, executions in ((spent.seconds, spent.executions), (seconds, following.shots)):
-            bill = Ledger(executions // max(1, self.shots), executions, used, 1)
+        for used, count in ((spent.seconds, spent.executions), (seconds, executions)):
+            bill = Ledger(count // max(1, self.shots), count, used, 1)
             amounts.append(Amount(used, price(bill, self.device, program) if self.budget.usd is not None else None))
         refusal = self.budget.refuses(*amounts)
         if refusal is not None:

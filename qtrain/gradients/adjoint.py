@@ -41,8 +41,9 @@ def adjoint() -> GradientMethod:
     ) -> tuple[Gradient, dict[str, Any]]:
         backward = getattr(executor, "adjoint", None)
         if backward is None:
+            asked = getattr(executor, "stands_for", executor)
             raise ConfigError(
-                f"adjoint() needs a simulator that can go backward; {type(executor).__name__} has none. "
+                f"adjoint() needs a simulator that can go backward; {type(asked).__name__} has none. "
                 "Use qtrain.parameter_shift(), or qtrain.ExactSimulator()."
             )
         values = np.zeros_like(angles)

@@ -39,6 +39,7 @@ bench: $(READY)
 	$(BIN)/python tests/benchmarks/estimate_ranking.py
 	$(BIN)/python tests/benchmarks/expectation_accuracy.py
 	$(BIN)/python tests/benchmarks/digits_accuracy.py
+	$(BIN)/python tests/benchmarks/warm_start.py
 	$(BIN)/python -m tests.benchmarks.chip_overhead
 
 lint: $(READY)

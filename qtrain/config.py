@@ -262,8 +262,8 @@ def _chip(config: Config) -> Executor:
     )
     if not config.train.run_dir and not executor.service.is_local:
         raise ConfigError(
-            f"train.run_dir is left out, and {section.backend} runs elsewhere: what is paid for there would be lost with "
-            "this process. Add --run-dir runs/chip."
+            f"train.run_dir is left out, and {section.backend} runs elsewhere: what is paid for there would be lost "
+            "with this process. Add --run-dir runs/chip."
         )
     return executor
 

@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple, TypeVar
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, NamedTuple, TypeVar, cast
 
 from qcompile.errors import QonchipError
 from qtrain.chip.credentials import redacted
@@ -49,6 +51,7 @@ class Patience:
         first_poll, longest_poll: between two looks at a job; it grows from one to the other.
         first_pause, longest_pause: between two tries of a request that failed; doubled each time.
         outage: of the network or the service, until giving up. The job goes on at the service.
+        answer: to one request; a client may wait for ever on a connection that has silently gone.
         report: that a job waits, until that is said; then again after twice as long.
         resubmissions: of a job that failed by the service's own fault.
         refetches: of a result that cannot be read.
@@ -61,6 +64,7 @@ class Patience:
     first_pause: float = 1.0
     longest_pause: float = 60.0
     outage: float = 3600.0
+    answer: float = 900.0
     report: float = 60.0
     resubmissions: int = 3
     refetches: int = 5
@@ -109,9 +113,25 @@ def classify(error: BaseException) -> Fault:
         return Fault(Kind.SESSION, text)
     network = isinstance(error, ConnectionError | TimeoutError) or bool(names & _TRANSIENT_NAMES)
     if network or status == 429 or (status is not None and status >= 500) or _NETWORK.search(text):
-        after = _RETRY_AFTER.search(text)
-        return Fault(Kind.TRANSIENT, text, float(after[1]) if after else None)
+        return Fault(Kind.TRANSIENT, text, _retry_after(error))
     return Fault(Kind.REFUSED, text)
+
+
+def _retry_after(error: BaseException) -> float | None:
+    """Seconds that the service asks for, of the reply that the client's error stems from; in words, of its message."""
+    cause: BaseException | None = error
+    while cause is not None:
+        headers = getattr(getattr(cause, "response", None), "headers", None) or {}
+        found = re.fullmatch(r"\d+", str(headers.get("Retry-After", ""))) or _RETRY_AFTER.search(str(cause))
+        if found:
+            return float(found[found.re.groups])
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def rest(pause: float, fault: Fault, patience: Patience) -> None:
+    """Sleeps before the next try; never shorter than the service asks for."""
+    time.sleep(max(min(pause, patience.longest_pause), fault.retry_after or 0.0))
 
 
 def _status(error: BaseException) -> int | None:
@@ -129,6 +149,30 @@ def failed_by_the_system(status: JobStatus) -> bool:
     return bool(_SYSTEM_WORDS.search(status.reason))
 
 
+class NoAnswer(TimeoutError):
+    """A request that has been given up."""
+
+
+def answered(call: Callable[[], T], seconds: float) -> T:
+    """The call's result, or its exception. Raises: NoAnswer: neither for so long; the call is left to itself."""
+    answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put((call(), None))
+        except BaseException as error:
+            answers.put((None, error))
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        result, error = answers.get(timeout=seconds)
+    except Empty:
+        raise NoAnswer(f"no answer for {seconds:g} s") from None
+    if error is not None:
+        raise error
+    return cast(T, result)
+
+
 def patiently(call: Callable[[], T], what: str, patience: Patience, say: Say) -> T:
     """The call's result, however often the network fails on the way.
 
@@ -139,7 +183,7 @@ def patiently(call: Callable[[], T], what: str, patience: Patience, say: Say) ->
     pause = patience.first_pause
     while True:
         try:
-            result = call()
+            result = answered(call, patience.answer)
         except QonchipError:  # our own: it says already what is wrong
             raise
         except Exception as error:
@@ -155,7 +199,7 @@ def patiently(call: Callable[[], T], what: str, patience: Patience, say: Say) ->
                     f"{what}: no answer for {now - begun:,.0f} s ({fault.text}). Jobs at the service are not affected; "
                     "go on with qtrain resume when it can be reached again."
                 ) from None
-            time.sleep(min(max(pause, fault.retry_after or 0.0), patience.longest_pause))
+            rest(pause, fault, patience)
             pause = min(2 * pause, patience.longest_pause)
             continue
         if begun is not None:

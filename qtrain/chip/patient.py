@@ -18,74 +18,77 @@ class PatientService:
 
     What concerns a job is passed on as it is: `Submission` has its own way with each of these.
 
+    Attributes:
+        inner: the service itself.
+
     Raises: from a question: JobError: no answer for too long, or the service denied or refused it.
     """
 
     def __init__(self, service: Service, patience: Patience, say: Say) -> None:
-        self._service, self._patience, self._say = service, patience, say
+        self.inner, self._patience, self._say = service, patience, say
         self.name, self.is_local, self.finds_jobs = service.name, service.is_local, service.finds_jobs
 
     def is_paid(self) -> bool:
         """Whether running costs money."""
-        return self._ask(self._service.is_paid, "what the plan is")
+        return self._ask(self.inner.is_paid, "what the plan is")
 
     def plan(self) -> str:
         """The account's plan."""
-        return self._ask(self._service.plan, "what the plan is")
+        return self._ask(self.inner.plan, "what the plan is")
 
     def device(self) -> Device:
         """The calibration as it is now."""
-        return self._ask(self._service.device, "for the calibration")
+        return self._ask(self.inner.device, "for the calibration")
 
     def calibration_id(self) -> str:
         """Something cheap that changes with every calibration."""
-        return self._ask(self._service.calibration_id, "for the calibration")
+        return self._ask(self.inner.calibration_id, "for the calibration")
 
     def health(self) -> Health:
         """Whether jobs are taken."""
-        return self._ask(self._service.health, "whether jobs are taken")
+        return self._ask(self.inner.health, "whether jobs are taken")
 
     def remaining_seconds(self) -> float | None:
         """QPU seconds that the account may still use."""
-        return self._ask(self._service.remaining_seconds, "what is left of the account")
+        return self._ask(self.inner.remaining_seconds, "what is left of the account")
 
     def _ask(self, question: Callable[[], T], what: str) -> T:
         return patiently(question, f"asking {self.name} {what}", self._patience, self._say)
 
     def cancel_patiently(self, job_id: str) -> None:
         """Stops a job, however often it takes."""
-        patiently(lambda: self._service.cancel(job_id), f"cancelling {job_id}", self._patience, self._say)
+        patiently(lambda: self.inner.cancel(job_id), f"cancelling {job_id}", self._patience, self._say)
 
     # --- jobs, as they are
 
     def submit(self, pubs: Sequence[Pub], *, shots: int, tag: str, seed: int, max_seconds: int | None) -> str:
         """Sends one job."""
-        return self._service.submit(pubs, shots=shots, tag=tag, seed=seed, max_seconds=max_seconds)
+        return self.inner.submit(pubs, shots=shots, tag=tag, seed=seed, max_seconds=max_seconds)
 
     def find(self, tag: str, since: datetime) -> list[str]:
         """Ids of the jobs that carry a tag, the oldest first."""
-        return self._service.find(tag, since)
+        return self.inner.find(tag, since)
 
     def status(self, job_id: str) -> JobStatus:
         """Asked anew."""
-        return self._service.status(job_id)
+        return self.inner.status(job_id)
 
     def result(self, job_id: str) -> Any:
         """What the client makes of the result."""
-        return self._service.result(job_id)
+        return self.inner.result(job_id)
 
     def cancel(self, job_id: str) -> None:
         """Stops a job."""
-        self._service.cancel(job_id)
+        self.inner.cancel(job_id)
 
     def charged(self, job_id: str) -> float | None:
         """QPU seconds billed."""
-        return self._service.charged(job_id)
+        return self.inner.charged(job_id)
 
     def reopen(self) -> None:
         """Forgets a session that the service has closed."""
-        self._service.reopen()
+        self.inner.reopen()
 
     def close(self) -> None:
         """No more jobs will come."""
-        self._service.close()
+        self.inner.close()

@@ -16,11 +16,14 @@ from qtrain.chip.credentials import redacted
 from qtrain.chip.faults import (
     TOO_LONG,
     Kind,
+    NoAnswer,
     Patience,
     Say,
+    answered,
     classify,
     failed_by_the_system,
     patiently,
+    rest,
     way_out,
 )
 from qtrain.chip.means import Reading, string_means
@@ -31,6 +34,7 @@ from qtrain.errors import FailedJobError, JobError
 from qtrain.jobs import JobLedger
 
 GROWTH = 1.3  # of the time between two looks at a job
+LONGEST_REQUEST = 900.0  # s that the client itself waits for the reply to a submission
 _SIMULATED = 0.005  # s before the first look at a job that runs here
 
 
@@ -170,9 +174,12 @@ class Submission:
             if asks and (found := self._found(live.tag, live.since)):
                 return self._only(live, found)
             try:
-                job_id = self.service.submit(
-                    live.pubs, shots=live.chunk.shots, tag=live.tag, seed=_seed(live.chunk), max_seconds=None
-                )
+                job_id = answered(lambda: self._submit(live), LONGEST_REQUEST + self.patience.answer)
+            except NoAnswer as error:
+                raise JobError(  # it may still go out, from this process
+                    f"{live.tag}: {error} while it was sent. Go on with qtrain resume, which looks for it at "
+                    f"{self.service.name} first."
+                ) from None
             except Exception as error:
                 fault = classify(error)
                 if found := self._found(live.tag, live.since):  # the reply was lost, not the job
@@ -192,12 +199,16 @@ class Submission:
                     ) from None
                 else:
                     self.say("submission", f"{live.tag}: {fault.text}; trying again")
-                    time.sleep(min(max(pause, fault.retry_after or 0.0), self.patience.longest_pause))
+                    rest(pause, fault, self.patience)
                     pause = min(2 * pause, self.patience.longest_pause)
                 asks = True  # a job may show up late
                 continue
             found = self._found(live.tag, live.since) if self.service.finds_jobs else []
             return self._only(live, found if job_id in found else [*found, job_id])  # a list may lag behind
+
+    def _submit(self, live: _Live) -> str:
+        shots, tag, seed = live.chunk.shots, live.tag, _seed(live.chunk)
+        return self.service.submit(live.pubs, shots=shots, tag=tag, seed=seed, max_seconds=None)
 
     def _found(self, tag: str, since: datetime) -> list[str]:
         return patiently(lambda: self.service.find(tag, since), f"asking for {tag}", self.patience, self.say)
@@ -321,7 +332,7 @@ class Submission:
     def _charged(self, job_id: str) -> float | None:
         """The service's figure, if it has one yet; no reason to fail."""
         try:
-            return self.service.charged(job_id)
+            return answered(lambda: self.service.charged(job_id), self.patience.answer)
         except Exception as error:
             self.say("charge", f"job {job_id}: its charge is not known yet ({classify(error).text})")
             return None

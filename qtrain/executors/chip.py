@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -18,7 +19,7 @@ from qtrain.billing import price
 from qtrain.chip.budget import Amount, check_budget
 from qtrain.chip.circuits import NativeCircuit, native_circuit
 from qtrain.chip.credentials import refuse_credentials
-from qtrain.chip.faults import Patience, Say
+from qtrain.chip.faults import Patience, Say, answered
 from qtrain.chip.means import readings
 from qtrain.chip.patient import PatientService
 from qtrain.chip.preflight import PlannedJob, check_health, check_quota, preflight
@@ -164,7 +165,7 @@ class ChipExecutor:
         try:
             self._learn_charges()
         finally:
-            self.service.close()
+            answered(self.service.close, self.patience.answer)
 
     def prepare(
         self,
@@ -193,8 +194,7 @@ class ChipExecutor:
     def refresh(self, program: Program, step: int | None = None) -> str | None:
         """Looks at the calibration as it is now; what has changed, in words, if the program must be compiled anew.
 
-        `qtrain.train` calls it before every step. So should a loop of your own, and `layer.recompile()` if it says so:
-        a circuit is checked against the calibration of the last look.
+        A loop of your own should call it before every step, as `qtrain.train` does, and `layer.recompile()` if it says so.
 
         Args:
             step: about to be done. If its jobs are there already, sent before an interruption, it is finished on
@@ -345,7 +345,7 @@ class ChipExecutor:
         """What ended jobs came to, as far as the service says it by now: a charge is final some time after the end."""
         for tag, job_id in self.jobs.uncharged()[-CHARGES_ASKED:]:
             try:
-                charged = self.service.charged(job_id)
+                charged = answered(partial(self.service.charged, job_id), self.patience.answer)
             except Exception:  # of the vendor's client; the prediction counts until it answers
                 return
             if charged is not None:

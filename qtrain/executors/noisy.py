@@ -236,7 +236,10 @@ class NoisySimulator:
 
     def _exact(self, program: Program, angles: Array, slots: NDArray[np.intp]) -> pauli.Shifts:
         """Every shift of every observable, without shots."""
-        total = pauli.Shifts(np.zeros((len(angles), program.num_observables)) + program.measurement.offset, *2 * [0.0])  # type: ignore[arg-type]
+        rows, count = len(angles), program.num_observables
+        offset = np.broadcast_to(program.measurement.offset, (rows, count))
+        nothing = np.zeros((rows, len(slots), count))
+        total = pauli.Shifts(offset, nothing, nothing)
         for readout, circuit in self._readouts(program):
             parts = pauli.shifts(circuit, angles, slots, readout, **self._numbers)
             total = pauli.Shifts(*(whole + part for whole, part in zip(total, parts)))

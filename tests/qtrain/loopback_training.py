@@ -42,7 +42,7 @@ class Disturbed(qtrain.ChipExecutor):
     """Something happens before a step, or between its check and its job.
 
     Attributes:
-        event: (number of jobs there are, "before" or "after" the check, what is called); once.
+        event: (number of jobs there are, "before" or "after" the check or "asked" for values, what is called); once.
     """
 
     event = None
@@ -54,6 +54,10 @@ class Disturbed(qtrain.ChipExecutor):
     def preflight(self, program, most):
         super().preflight(program, most)
         self._happens("after")
+
+    def expectations(self, program, angles, *, key):
+        self._happens("asked")
+        return super().expectations(program, angles, key=key)
 
     def _happens(self, when):
         if self.event is not None and self.event[:2] == (self.jobs.spent().jobs, when):

@@ -12,7 +12,7 @@ from qtrain.chip import split
 from qtrain.chip.faults import Patience
 from qtrain.errors import JobError
 from qtrain.status import status
-from tests.qtrain.loopback_training import CIRCUITS, SHOTS, STEPS
+from tests.qtrain.loopback_training import CIRCUITS, SHOTS, STEPS, X, Y
 
 SECONDS = 2 + 0.00035 * CIRCUITS * SHOTS  # of a step, as the service charges it
 
@@ -24,9 +24,22 @@ def finishes_as_undisturbed(training, expected):
 
 def test_a_result_is_waited_for_while_the_network_is_down(training):
     expected = training.undisturbed()
-    training.service.next_job(tag=":1:", run_seconds=0.5)
-    training.service.fault("GET", "/jobs/[^/]+$", action="unreachable", delay=2.0, skip=1)
+    training.service.next_job(tag=":1:", run_seconds=0.3)
+    training.service.fault("GET", "/jobs/[^/]+$", action="unreachable", delay=1.0, skip=1)
     result = training.train()
+    assert np.array_equal(result.weights, expected)
+    assert training.states() == ["Completed"] * STEPS
+
+
+@pytest.mark.parametrize("path", ["/jobs/[^/]+$", "/results$", "/status$"])
+def test_a_connection_that_has_silently_gone_does_not_hold_the_training_up(training, path):
+    """The client itself would wait for ever."""
+    expected = training.undisturbed()
+    executor = training.executor(patience=Patience(0.02, 0.1, 0.05, 0.2, answer=1.0))
+    training.service.fault("GET", path, action="hang", delay=60.0, skip=1)
+    begun = time.monotonic()
+    result = training.train(executor)
+    assert time.monotonic() - begun < 30.0
     assert np.array_equal(result.weights, expected)
     assert training.states() == ["Completed"] * STEPS
 
@@ -57,13 +70,13 @@ def test_an_outage_that_does_not_end_stops_and_loses_nothing(training):
 
 def test_a_slow_queue_is_polled_ever_less_often(training):
     expected = training.undisturbed()
-    training.service.next_job(tag=":1:", queue_seconds=3.0)
-    result = training.train(training.executor(patience=Patience(first_poll=0.1, longest_poll=0.8)))
+    training.service.next_job(tag=":1:", queue_seconds=2.0)
+    result = training.train(training.executor(patience=Patience(first_poll=0.1, longest_poll=0.5)))
     assert np.array_equal(result.weights, expected)
     looks = [entry["time"] for entry in training.service.log("GET", "/jobs/[^/]+$")]
     gaps = np.diff(looks)
     assert 5 < len(looks) < 20
-    assert 0.75 < max(gaps) < 2.0
+    assert 0.45 < max(gaps) < 1.5
 
 
 def test_a_long_wait_is_said_ever_less_often(training):
@@ -147,6 +160,20 @@ def test_a_job_that_fails_by_the_users_fault_is_not_sent_again(training):
         assert jobs.spent().seconds == pytest.approx(sum(job["charged"] for job in training.service.billing()))
 
 
+def test_the_command_says_what_stopped_it_and_how_to_go_on(training, capsys):
+    rows = training.folder / "rows.csv"
+    rows.write_text("a,b,label\n" + "\n".join(f"{x[0]},{x[1]},{y}" for x, y in zip(X, Y)))
+    options = ("--data", rows, "--backend", "ibm_manila", "--shots", 40, "--steps", 2, "--batch-size", 4, "--blocks", 1)
+    training.service.next_job(skip=1, fail="user", reason="Job not valid")
+    run = training.folder / "run"
+    assert training.command("train", *options, "--budget", 100, "--run-dir", run, "--quiet") == 1
+    said = capsys.readouterr().err
+    assert "Job not valid" in said
+    assert f"1 of 2 steps are kept in {run}; go on with qtrain resume {run}" in said
+    assert training.command("resume", run, "--quiet") == 0
+    assert "2 steps, finished" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "failure", [{"reason_code": 1000}, {"reason_code": 9999, "reason": "Something unheard of"}, {}]
 )
@@ -218,7 +245,7 @@ def test_a_result_that_is_none_is_read_again_and_never_taken_for_zeros(training,
     assert [kind for kind, _ in training.said] == ["result"] * 2
 
 
-@pytest.mark.parametrize("action", ["truncate", "empty", "wrong_type", "wrong_shape"])
+@pytest.mark.parametrize("action", ["truncate", "wrong_shape"])
 def test_a_result_that_stays_unreadable_stops_the_training_and_is_not_paid_again(training, action):
     expected = training.undisturbed()
     training.service.fault("GET", "/results$", action=action, times=None, skip=1)
@@ -264,7 +291,7 @@ def test_of_a_step_in_several_jobs_those_that_are_done_are_kept_where_one_stops_
 def test_results_that_come_out_of_order_are_told_apart_by_their_job(training, monkeypatch):
     expected = training.undisturbed()
     three_jobs_a_step(monkeypatch)
-    for seconds in (2.0, 1.0, 0.0):
+    for seconds in (1.4, 0.7, 0.0):
         training.service.next_job(run_seconds=seconds)
     result = training.train()
     assert np.array_equal(result.weights, expected)

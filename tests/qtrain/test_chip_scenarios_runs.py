@@ -13,7 +13,7 @@ import qtrain
 from qtrain import run, task
 from qtrain.chip.faults import Patience
 from qtrain.errors import ConfigError, ExecutorError, JobError, PreflightError, RunError, StorageError
-from tests.qtrain.loopback_training import CIRCUITS, SHOTS, STEPS, model
+from tests.qtrain.loopback_training import CIRCUITS, SHOTS, STEPS, X, Y, model
 
 
 def finishes_as_undisturbed(training, expected, **options):
@@ -145,6 +145,17 @@ def test_a_coupling_that_dies_while_the_job_queues_is_compiled_around(training):
     assert result.steps == STEPS
     assert training.states() == ["Completed", "Failed", "Completed", "Completed"]
     assert "calibration" in result.metrics[1]
+
+
+def test_a_coupling_that_dies_before_the_evaluation_costs_no_step(training):
+    expected = training.undisturbed()
+    recalibrate = partial(training.service.recalibrate, "ibm_manila")
+    executor = training.disturbed(STEPS, "asked", lambda: recalibrate(dead_edges=[dead]))
+    dead = dead_coupling(qtrain.QuantumLayer(model(), executor, qtrain.parameter_shift()).compiled)
+    result = training.train(executor, test_set=(X[:4], Y[:4]))
+    assert np.array_equal(result.weights, expected)
+    assert result.test_loss is not None
+    assert training.states() == ["Completed"] * STEPS + ["Failed", "Completed"]
 
 
 def test_a_job_that_was_sent_before_the_calibration_moved_is_not_lost(training):

@@ -101,11 +101,21 @@ def test_429_is_waited_for_wherever_it_comes(training, method, path):
     expected = training.undisturbed()
     executor = training.executor()
     training.service.fault(method, path, code=429, times=2)
-    training.service.fault(method, path, code=429, headers={"Retry-After": "1"}, skip=2)
     result = training.train(executor)
     assert np.array_equal(result.weights, expected)
     undisturbed_bill(training)
-    assert sum(fault["used"] for fault in training.service.faults()) >= 2
+    assert [fault["used"] for fault in training.service.faults()] == [2]
+
+
+def test_the_service_is_not_asked_again_before_the_time_that_it_asks_for(training):
+    expected = training.undisturbed()
+    training.service.fault("POST", "/jobs$", code=429, headers={"Retry-After": "2"}, skip=1)
+    training.service.fault("GET", "/results$", code=429, headers={"Retry-After": "1"}, skip=1)
+    result = training.train()
+    assert np.array_equal(result.weights, expected)
+    undisturbed_bill(training)
+    refused, accepted = [entry["time"] for entry in training.service.log("POST", "/jobs$")][1:3]
+    assert accepted - refused >= 2.0
 
 
 def test_a_key_that_is_no_longer_valid_stops_cleanly(training, capsys):
@@ -171,7 +181,7 @@ def test_a_step_over_the_budget_is_not_sent(training, capsys):
     assert np.array_equal(training.resume().weights, expected)
 
 
-@pytest.mark.parametrize("hours", [-30, -3, 5, 30])
+@pytest.mark.parametrize("hours", [-30, 5])
 def test_clocks_that_differ_and_other_time_zones_lose_no_job(training, monkeypatch, hours):
     expected = training.undisturbed()
     monkeypatch.setenv("TZ", "Pacific/Kiritimati")

@@ -108,3 +108,24 @@ def test_a_failed_circuit_is_named_with_its_status():
     entry = ExperimentResult(10, False, ExperimentResultData(), status="ERROR: out of memory")
     with pytest.raises(ExecutorError, match=r"holds no counts \(ERROR: out of memory\)"):
         counts_of(CountingBackend(Vendor(entry)), measured(1))
+
+
+def test_a_backend_that_takes_few_circuits_at_once_is_asked_several_times_in_order():
+    class Narrow(Vendor):
+        max_circuits = 2
+
+        def run(self, run_input, **options):
+            self.asked.append(len(run_input))
+            entries = [
+                ExperimentResult(10, True, ExperimentResultData(counts={format(c.count_ops().get("x", 0), "03b"): 10}))
+                for c in run_input
+            ]
+            return SimpleNamespace(result=lambda: Result(results=entries))
+
+    backend, circuits = Narrow(), [measured(3) for _ in range(5)]
+    for number, circuit in enumerate(circuits):
+        for _ in range(number):  # by which it is told apart
+            circuit.x(0)
+    result = BackendSamplerV2(backend=CountingBackend(backend)).run(circuits, shots=10).result()
+    assert [entry.data.meas.get_counts() for entry in result] == [{format(n, "03b"): 10} for n in range(5)]
+    assert backend.asked == [2, 2, 1]

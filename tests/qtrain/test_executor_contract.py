@@ -114,6 +114,19 @@ def test_an_empty_batch_and_no_slots_cost_nothing(name):
 
 
 @every_executor
+def test_a_constant_observable_needs_no_circuit(name):
+    executor = EXECUTORS[name]()
+    circuit, _, x, w = model()
+    program = executor.prepare(circuit, [SparsePauliOp(["III"], [0.25])], features=x, weights=w)
+    angles = np.zeros((2, program.num_slots))
+    expected = 0.0 if "dry" in name else 0.25
+    assert np.array_equal(executor.expectations(program, angles, key=KEY), np.full((2, 1), expected))
+    shifted = executor.shifted_expectations(program, angles, all_slots(program)[:2], SHIFTS, key=KEY)
+    assert np.array_equal(shifted, np.full((2, 2, 3, 1), expected))
+    assert executor.ledger.circuits == 0
+
+
+@every_executor
 def test_the_same_key_gives_the_same_numbers(name):
     first, program, angles = prepared(name)
     second, again, _ = prepared(name)

@@ -194,7 +194,7 @@ class ChipExecutor:
     def refresh(self, program: Program, step: int | None = None) -> str | None:
         """Looks at the calibration as it is now; what has changed, in words, if the program must be compiled anew.
 
-        A loop of your own should call it before every step, as `qtrain.train` does, and `layer.recompile()` if it says so.
+        A loop of your own calls it before every step, as `qtrain.train` does, and `layer.recompile()` if it says so.
 
         Args:
             step: about to be done. If its jobs are there already, sent before an interruption, it is finished on

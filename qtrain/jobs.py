@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from qtrain.chip.faults import TOO_LONG
 from qtrain.chip.types import Array, JobRecord, JobState, JobStatus
 from qtrain.database import Database
 from qtrain.errors import JobError, RunError
@@ -264,7 +265,8 @@ class JobLedger:
 
         None: the step has none, or one that failed and has not been sent again, so that nothing holds it there.
         """
-        jobs = [job for job in self.jobs() if job.step == step]
+        # one that took too long has been sent, or will be, as two of another content
+        jobs = [job for job in self.jobs() if job.step == step and not job.message.startswith(str(TOO_LONG))]
         jobs = [job for job in jobs if job.calibration == jobs[-1].calibration]
         ends = {job.content: job.state for job in jobs}
         if not jobs or any(state in FAILED for state in ends.values()):

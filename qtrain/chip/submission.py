@@ -99,17 +99,22 @@ class Submission:
         live: list[_Live] = []
         while waiting or live:
             while waiting:
-                chunk = waiting.pop(0)
-                if len(self.jobs.known(chunk.units)) == len(set(chunk.units)):
-                    continue
-                if self._took_too_long(chunk) and not self._is_open(chunk):
-                    waiting[:0] = work.halves(chunk)
-                    continue
-                live.append(self._sent(work, chunk))
+                first, *others = self.parts([waiting.pop(0)], work.halves)
+                waiting[:0] = others
+                if not self._is_known(first):
+                    live.append(self._sent(work, first))
             if live:
                 ended = self._next_final(live)
                 live.remove(ended)
                 waiting += self._settled(work, ended)
+
+    def parts(self, chunks: Sequence[Chunk], halves: Callable[[Chunk], list[Chunk]]) -> list[Chunk]:
+        """The chunks, in halves where one of that size took too long before, unless it is paid for as it is."""
+        made = []
+        for chunk in chunks:
+            cut = self._took_too_long(chunk) and not self._is_open(chunk) and not self._is_known(chunk)
+            made += self.parts(halves(chunk), halves) if cut else [chunk]
+        return made
 
     def _took_too_long(self, chunk: Chunk) -> bool:
         """Whether a job of no more executions passed its time limit before: in this step or an earlier one."""
@@ -118,8 +123,11 @@ class Submission:
         )
 
     def _is_open(self, chunk: Chunk) -> bool:
-        """Whether a job of that very content may be at the service, which is waited for: it is paid for."""
+        """Whether a job of that very content may be at the service."""
         return any(job.content == chunk.content for job in self.jobs.open_jobs())
+
+    def _is_known(self, chunk: Chunk) -> bool:
+        return len(self.jobs.known(chunk.units)) == len(set(chunk.units))
 
     # --- out
 

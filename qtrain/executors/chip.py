@@ -245,9 +245,9 @@ class ChipExecutor:
         Raises: as `expectations`.
         """
         found, step = self._asked(program, requests), _step(requests)
+        self._run(program, found, step)
         if step != self._ready_step:
             self._ready.clear()
-        self._run(program, found, step)
         ready = [unit for asked in found for points in asked.units for unit in points]
         self._ready |= {unit: values for unit, (_, values) in self.jobs.known(ready).items()}
         self._ready_step = step
@@ -255,10 +255,10 @@ class ChipExecutor:
     def _evaluated(self, program: Program, requests: Sequence[Points]) -> list[Array]:
         found = self._asked(program, requests)
         wanted = [unit for asked in found for points in asked.units for unit in points]
-        known = self._ready
-        if not all(unit in known for unit in wanted):
-            self._run(program, found, _step(requests))
-            known = {unit: values for unit, (_, values) in self.jobs.known(wanted).items()}
+        if all(unit in self._ready for unit in wanted):
+            return [self._combined(program, asked, self._ready) for asked in found]
+        self._run(program, found, _step(requests))
+        known = {unit: values for unit, (_, values) in self.jobs.known(wanted).items()}
         return [self._combined(program, asked, known) for asked in found]
 
     def _asked(self, program: Program, requests: Sequence[Points]) -> list[_Asked]:
@@ -267,11 +267,8 @@ class ChipExecutor:
         settings += f" {self.seed} {self.mitigate_readout}"
         made = []
         for angles, key in requests:
-            units = []
-            for basis in range(program.num_bases):
-                start = hashlib.sha256(f"{settings} {key} {basis} ".encode())
-                units.append([_point(start, number, row) for number, row in enumerate(angles)])
-            made.append(_Asked(angles, units))
+            starts = [hashlib.sha256(f"{settings} {key} {basis} ".encode()) for basis in range(program.num_bases)]
+            made.append(_Asked(angles, [[_point(start, i, row) for i, row in enumerate(angles)] for start in starts]))
         return made
 
     def _run(self, program: Program, found: Sequence[_Asked], step: int) -> None:
@@ -283,22 +280,24 @@ class ChipExecutor:
         if not len(angles) or not bases:
             return
         chunks = split(units, natives, device, self.shots, program.durations)
-        mean = float(np.mean(program.durations))
+        halve = partial(halves, device=device, duration=float(np.mean(program.durations)))
         values = [native.values(angles) for native in natives]
 
         def pubs(chunk: Chunk) -> list[Pub]:
             return [Pub(natives[b].circuit, values[b][i:j]) for b, i, j in chunk.parts]
 
-        circuits, executions = sum(c.circuits for c in chunks), sum(c.executions for c in chunks)
-        total = Ledger(circuits, executions, math.fsum(c.predicted for c in chunks), len(chunks))
+        count = sum(c.circuits for c in chunks)
+        total = Ledger(count, count * self.shots, math.fsum(c.predicted for c in chunks), len(chunks))
         known = self.jobs.known([u for points in units for u in points])
         under_way = {job.content for job in self.jobs.open_jobs()}
-        new = [c for c in chunks if not set(c.units) <= set(known) and c.content not in under_way]
+        submission = Submission(self.service, self.jobs, self.patience, self._say)
+        chunks = submission.parts(chunks, halve)
+        new = [c for c in chunks if c.content not in under_way and not known.keys() >= set(c.units)]
         if new:
             planned = [PlannedJob(c.executions, _bytes(pubs(c)), c.predicted) for c in new]
-            sent = [n.circuit for n in natives]
             try:
-                preflight(self.service, self._watch.newest, sent, values, self.shots, planned, self.mode)
+                circuits = [n.circuit for n in natives]
+                preflight(self.service, self._watch.newest, circuits, values, self.shots, planned, self.mode)
             except PreflightError as error:
                 if self._watch.is_newest(device):
                     raise
@@ -311,12 +310,12 @@ class ChipExecutor:
             chunks=chunks,
             pubs=pubs,
             readings=lambda basis: readings(program, bases[basis], mitigated=self.mitigate_readout),
-            halves=lambda chunk: halves(chunk, device, mean),
+            halves=halve,
             allowed=lambda chunk: self._allow(program, chunk.predicted, chunk.executions),
         )
         self.jobs.keep_calibration(device.sha256, device_to_json(device))
         try:
-            Submission(self.service, self.jobs, self.patience, self._say).run(work)
+            submission.run(work)
         except FailedJobError as error:
             if self._watch.is_newest(device, ask=True):
                 raise

@@ -56,6 +56,26 @@ def test_a_job_under_way_is_waited_for_although_one_like_it_took_too_long(monkey
     assert [circuits(job) for job in service.jobs.values() if job.state is JobState.DONE] == [3, 1, 2]
 
 
+def test_a_step_whose_job_was_split_is_finished_on_the_calibration_that_it_was_begun_on(monkeypatch, tmp_path):
+    class Dies(FakeService):
+        cut = True
+
+        def status(self, job_id):
+            if self.cut and job_id == "job2":
+                raise PowerCut
+            return super().status(job_id)
+
+    service = Dies(fates=deque([TOO_LONG]))
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_keep", lambda *_: None)
+        with pytest.raises(PowerCut):
+            training(patch, service, tmp_path / "run", steps=1)
+    service.cut, service.now = False, load_device("ibm_lagos")
+    again = qtrain.resume(tmp_path / "run", executor=executor_on(service, monkeypatch))
+    done = [circuits(job) for job in service.jobs.values() if job.state is JobState.DONE]
+    assert (again.stopped, sum(done)) == ("finished", again.ledger.circuits)
+
+
 @pytest.fixture
 def undisturbed(monkeypatch):
     executor = executor_on(FakeService(), monkeypatch)
@@ -112,9 +132,8 @@ def test_the_ledger_of_a_layer_used_twice_in_a_step_is_what_the_service_counts(m
 
 def training(monkeypatch, service, run_dir, **options):
     executor = executor_on(service, monkeypatch, budget=options.pop("cap", 1e6))
-    return qtrain.train(
-        small_model(), blobs(), executor=executor, gradient=SHIFT, steps=4, batch_size=2, run_dir=run_dir, **options
-    )
+    options = {"gradient": SHIFT, "steps": 4, "batch_size": 2} | options
+    return qtrain.train(small_model(), blobs(), executor=executor, run_dir=run_dir, **options)
 
 
 def test_a_step_that_is_paid_for_is_finished_within_the_budget_whatever_the_last_checkpoint(monkeypatch, tmp_path):

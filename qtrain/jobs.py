@@ -263,13 +263,13 @@ class JobLedger:
     def begun_on(self, step: int) -> tuple[str, str] | None:
         """(sha256, device as JSON) of the calibration that the jobs of a step were compiled for.
 
-        None: the step has none, or one that failed and has not been sent again, so that nothing holds it there.
+        None: nothing of the step is paid for or under way there, or it has been given up there.
         """
         # one that took too long has been sent, or will be, as two of another content
         jobs = [job for job in self.jobs() if job.step == step and not job.message.startswith(str(TOO_LONG))]
         jobs = [job for job in jobs if job.calibration == jobs[-1].calibration]
-        ends = {job.content: job.state for job in jobs}
-        if not jobs or any(state in FAILED for state in ends.values()):
+        ends = {job.content: job.state for job in jobs}.values()
+        if all(state in FAILED for state in ends) or "abandoned" in ends:
             return None
         found = self._file.select("SELECT sha256, device FROM calibrations WHERE sha256 = ?", (jobs[-1].calibration,))
         return (str(found[0][0]), str(found[0][1])) if found else None

@@ -13,7 +13,7 @@ from qtrain import cli
 from qtrain.chip.budget import Budget
 from qtrain.chip.primitives import RuntimeService
 from qtrain.chip.types import JobState
-from qtrain.errors import BudgetError, ConfigError, MovedError
+from qtrain.errors import BudgetError, ConfigError, JobError, MovedError
 from qtrain.jobs import JobLedger
 from qtrain.run import read_config
 from qtrain.status import status
@@ -71,6 +71,24 @@ def test_a_step_whose_job_was_split_is_finished_on_the_calibration_that_it_was_b
         with pytest.raises(PowerCut):
             training(patch, service, tmp_path / "run", steps=1)
     service.cut, service.now = False, load_device("ibm_lagos")
+    again = qtrain.resume(tmp_path / "run", executor=executor_on(service, monkeypatch))
+    done = [circuits(job) for job in service.jobs.values() if job.state is JobState.DONE]
+    assert (again.stopped, sum(done)) == ("finished", again.ledger.circuits)
+
+
+def test_what_is_done_of_a_step_stays_when_another_job_of_it_failed_and_the_calibration_moved(monkeypatch, tmp_path):
+    class Small(SmallJobs):
+        cuts, moved = False, 1.0
+
+        def device(self):
+            first, *others = super().device().qubits
+            return replace(super().device(), qubits=(replace(first, t1=first.t1 * self.moved), *others))
+
+    fine = (JobState.DONE, "", None)
+    service = Small(fates=deque([fine, (JobState.CANCELLED, "from the dashboard", None)]))
+    with pytest.raises(JobError, match="cancelled"):
+        training(monkeypatch, service, tmp_path / "run", steps=1)
+    service.moved = 1.0001
     again = qtrain.resume(tmp_path / "run", executor=executor_on(service, monkeypatch))
     done = [circuits(job) for job in service.jobs.values() if job.state is JobState.DONE]
     assert (again.stopped, sum(done)) == ("finished", again.ledger.circuits)

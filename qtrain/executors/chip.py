@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from qcompile.calibration import device_to_json
-from qtrain.billing import price
-from qtrain.chip.budget import Amount, check_budget
+from qtrain.chip.budget import check_budget
 from qtrain.chip.circuits import NativeCircuit, native_circuit
 from qtrain.chip.credentials import refuse_credentials
 from qtrain.chip.faults import Patience, Say, answered
 from qtrain.chip.means import readings
 from qtrain.chip.patient import PatientService
+from qtrain.chip.points import Asked, Points, asked, step_of
 from qtrain.chip.preflight import PlannedJob, check_health, check_quota, preflight
 from qtrain.chip.primitives import backend_by_name, service_of
 from qtrain.chip.sampler_options import check_options
+from qtrain.chip.spending import Spending
 from qtrain.chip.split import Chunk, capacity, halves, split
 from qtrain.chip.submission import Submission, Work
 from qtrain.chip.types import Options, Pub
 from qtrain.chip.watch import CalibrationWatch
-from qtrain.errors import BudgetError, ConfigError, FailedJobError, MovedError, PreflightError
+from qtrain.errors import ConfigError, FailedJobError, MovedError, PreflightError
 from qtrain.executors.base import (
-    EVALUATE,
-    NUM_STREAMS,
     Array,
     Key,
     Slots,
@@ -56,16 +54,6 @@ if TYPE_CHECKING:
 
 JOBS_FILE = "jobs.sqlite3"  # in a run directory
 CHARGES_ASKED = 10  # jobs whose charge is asked for at once
-
-Points = tuple[Array, Key]
-"""Angles [point, slot] and the key of their draw."""
-
-
-class _Asked(NamedTuple):
-    """Points of one request, and the hashes of their executions, [basis][point]."""
-
-    angles: Array
-    units: list[list[str]]
 
 
 class ChipExecutor:
@@ -244,42 +232,33 @@ class ChipExecutor:
 
         Raises: as `expectations`.
         """
-        found, step = self._asked(program, requests), _step(requests)
+        found, step = self._asked(program, requests), step_of(requests)
         if step != self._ready_step:
             self._ready.clear()
         self._run(program, found, step)
-        ready = [unit for asked in found for points in asked.units for unit in points]
+        ready = [unit for request in found for unit in request.flat]
         self._ready |= {unit: values for unit, (_, values) in self.jobs.known(ready).items()}
         self._ready_step = step
 
     def _evaluated(self, program: Program, requests: Sequence[Points]) -> list[Array]:
         found = self._asked(program, requests)
-        wanted = [unit for asked in found for points in asked.units for unit in points]
+        wanted = [unit for request in found for unit in request.flat]
         known = self._ready
         if not all(unit in known for unit in wanted):
-            self._run(program, found, _step(requests))
+            self._run(program, found, step_of(requests))
             known = {unit: values for unit, (_, values) in self.jobs.known(wanted).items()}
-        return [self._combined(program, asked, known) for asked in found]
+        return [self._combined(program, request, known) for request in found]
 
-    def _asked(self, program: Program, requests: Sequence[Points]) -> list[_Asked]:
-        """Each execution by what defines it: circuit and calibration, options, shots, angles and the draw's key."""
+    def _asked(self, program: Program, requests: Sequence[Points]) -> list[Asked]:
         settings = f"{program.sha256} {self.backend} {json.dumps(self.options, sort_keys=True)} {self.shots}"
-        settings += f" {self.seed} {self.mitigate_readout}"
-        made = []
-        for angles, key in requests:
-            units = []
-            for basis in range(program.num_bases):
-                start = hashlib.sha256(f"{settings} {key} {basis} ".encode())
-                units.append([_point(start, number, row) for number, row in enumerate(angles)])
-            made.append(_Asked(angles, units))
-        return made
+        return asked(f"{settings} {self.seed} {self.mitigate_readout}", program.num_bases, requests)
 
-    def _run(self, program: Program, found: Sequence[_Asked], step: int) -> None:
+    def _run(self, program: Program, found: Sequence[Asked], step: int) -> None:
         """Sees to it that the ledger holds all of it, and adds the bill, paid for now or before."""
         device, natives, bases = program.device, self._native(program), program.measurement.bases
         assert device is not None
-        angles = np.concatenate([asked.angles for asked in found])
-        units = [[u for asked in found for u in asked.units[basis]] for basis in range(len(bases))]
+        angles = np.concatenate([request.angles for request in found])
+        units = [[u for request in found for u in request.units[basis]] for basis in range(len(bases))]
         if not len(angles) or not bases:
             return
         chunks = split(units, natives, device, self.shots, program.durations)
@@ -304,6 +283,7 @@ class ChipExecutor:
                     raise
                 raise self._moved(step, device, error) from None
             self._allow(program, math.fsum(c.predicted for c in new), sum(c.executions for c in new))
+        spending = Spending(self.budget, self.shots)
         work = Work(
             step=step,
             backend=self.backend,
@@ -313,6 +293,7 @@ class ChipExecutor:
             readings=lambda basis: readings(program, bases[basis], mitigated=self.mitigate_readout),
             halves=lambda chunk: halves(chunk, device, mean),
             allowed=lambda chunk: self._allow(program, chunk.predicted, chunk.executions),
+            limit=lambda chunk: spending.limit(self.jobs, self.device, program, chunk.predicted),
         )
         self.jobs.keep_calibration(device.sha256, device_to_json(device))
         try:
@@ -330,16 +311,7 @@ class ChipExecutor:
 
     def _allow(self, program: Program, seconds: float, executions: int) -> None:
         """Raises: BudgetError: so many QPU seconds and executions more would pass the budget."""
-        if self.budget is None:
-            return
-        spent = self.jobs.spent()
-        amounts = []
-        for used, count in ((spent.seconds, spent.executions), (seconds, executions)):
-            bill = Ledger(count // max(1, self.shots), count, used, 1)
-            amounts.append(Amount(used, price(bill, self.device, program) if self.budget.usd is not None else None))
-        refusal = self.budget.refuses(*amounts)
-        if refusal is not None:
-            raise BudgetError(refusal)
+        Spending(self.budget, self.shots).allow(self.jobs, self.device, program, seconds, executions)
 
     def _learn_charges(self) -> None:
         """What ended jobs came to, as far as the service says it by now: a charge is final some time after the end."""
@@ -351,7 +323,7 @@ class ChipExecutor:
             if charged is not None:
                 self.jobs.charged(tag, charged, job_id=job_id)
 
-    def _combined(self, program: Program, asked: _Asked, known: dict[str, Array]) -> Array:
+    def _combined(self, program: Program, asked: Asked, known: dict[str, Array]) -> Array:
         """[point, observable] from the means of each basis's strings."""
         strings = np.empty((len(asked.angles), len(program.measurement.strings)))
         for basis, units in zip(program.measurement.bases, asked.units):
@@ -375,19 +347,6 @@ class ChipExecutor:
     def _say(self, kind: str, text: str) -> None:
         self.jobs.event(kind, text)
         self._say_aloud(kind, text)
-
-
-def _point(start: Any, number: int, angles: Array) -> str:
-    """Hash of one execution; its number in the request sets equal rows apart."""
-    digest = start.copy()
-    digest.update(f"{number} ".encode() + angles.tobytes())
-    return str(digest.hexdigest())
-
-
-def _step(requests: Sequence[Points]) -> int:
-    """Of the training. An evaluation belongs to the step before it."""
-    _, step, stream = requests[0][1]
-    return step - 1 if stream % NUM_STREAMS == EVALUATE and step else step
 
 
 def _bytes(pubs: Sequence[Pub]) -> int:

@@ -92,7 +92,7 @@ def test_the_command_says_it_before_and_the_training_spends_it(training, tmp_pat
     assert training.command("cost", *options, "--json") == 0
     said = json.loads(capsys.readouterr().out)
     assert not training.service.billing()
-    assert training.command("train", *options, "--budget", 100, "--quiet", "--json") == 0
+    assert training.command("train", *options, "--budget", 100, "--run-dir", tmp_path / "run", "--quiet", "--json") == 0
     spent = json.loads(capsys.readouterr().out)
     bill = said["most"]
     assert said["exact"]

@@ -44,6 +44,7 @@ from qtrain.jobs import JobLedger
 from qtrain.ledger import Ledger
 from qtrain.noise import lower_for_device
 from qtrain.program import Program
+from qtrain.run import JOBS_FILE
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
 
     from qcompile.device import Device
 
-JOBS_FILE = "jobs.sqlite3"  # in a run directory
 CHARGES_ASKED = 10  # jobs whose charge is asked for at once
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from qiskit.primitives import BackendSamplerV2, BitArray, PrimitiveResult
@@ -22,11 +22,11 @@ from qcompile.errors import MissingExtraError
 from qtrain.chip.counts import CountingBackend
 from qtrain.chip.credentials import remember
 from qtrain.chip.faults import Kind, classify
+from qtrain.chip.preflight import MODES
 from qtrain.chip.rehearsal import is_stored, stored_backend
 from qtrain.chip.types import Bits, Health, JobState, JobStatus, Options, Pub, Service
 from qtrain.errors import ConfigError, ExecutorError
 
-MODES: Final = ("batch", "job", "session")
 REGISTER = "basis"  # the classical register of measured_circuit
 _FREE_PLANS = ("open", "free", "trial", "lite", "internal")
 _STATES = {

@@ -49,6 +49,7 @@ class Work:
         readings: of a basis, one a Pauli string.
         halves: of a chunk that took too long.
         allowed: raises BudgetError where a chunk more would pass the budget.
+        limit: QPU seconds after which the service is to stop a chunk's job; None: no limit of ours.
     """
 
     step: int
@@ -59,6 +60,7 @@ class Work:
     readings: Callable[[int], list[Reading]]
     halves: Callable[[Chunk], list[Chunk]]
     allowed: Callable[[Chunk], None]
+    limit: Callable[[Chunk], int | None]
 
 
 @dataclass
@@ -141,7 +143,7 @@ class Submission:
                     self._give_up_unreachable(job)  # even an intent: it may have been sent before its id was known
                     break
                 if not job.job_id:
-                    live.job_id = self._submitted(live, asks_first=True)
+                    live.job_id = self._submitted(work, live, asks_first=True)
                 return live
         work.allowed(chunk)
         attempt = self.jobs.attempts(chunk.content)
@@ -161,7 +163,7 @@ class Submission:
                 attempt=attempt,
             )
         )
-        live.job_id = self._submitted(live, asks_first=False)
+        live.job_id = self._submitted(work, live, asks_first=False)
         return live
 
     def _give_up_unreachable(self, job: JobRecord) -> None:
@@ -175,14 +177,14 @@ class Submission:
             "it once more, train anew in another run directory with --from this one."
         )
 
-    def _submitted(self, live: _Live, *, asks_first: bool) -> str:
+    def _submitted(self, work: Work, live: _Live, *, asks_first: bool) -> str:
         """The id of the one job of this tag, sent at most once as far as the service knows."""
         begun, pause, asks, reopened = time.monotonic(), self.patience.first_pause, asks_first, False
         while True:
             if asks and (found := self._found(live.tag, live.since)):
                 return self._only(live, found)
             try:
-                job_id = answered(lambda: self._submit(live), LONGEST_REQUEST + self.patience.answer)
+                job_id = answered(lambda: self._submit(work, live), LONGEST_REQUEST + self.patience.answer)
             except NoAnswer as error:
                 raise JobError(  # it may still go out, from this process
                     f"{live.tag}: {error} while it was sent. Go on with qtrain resume, which looks for it at "
@@ -214,9 +216,9 @@ class Submission:
             found = self._found(live.tag, live.since) if self.service.finds_jobs else []
             return self._only(live, found if job_id in found else [*found, job_id])  # a list may lag behind
 
-    def _submit(self, live: _Live) -> str:
-        shots, tag, seed = live.chunk.shots, live.tag, _seed(live.chunk)
-        return self.service.submit(live.pubs, shots=shots, tag=tag, seed=seed, max_seconds=None)
+    def _submit(self, work: Work, live: _Live) -> str:
+        shots, tag, seed, limit = live.chunk.shots, live.tag, _seed(live.chunk), work.limit(live.chunk)
+        return self.service.submit(live.pubs, shots=shots, tag=tag, seed=seed, max_seconds=limit)
 
     def _found(self, tag: str, since: datetime) -> list[str]:
         return patiently(lambda: self.service.find(tag, since), f"asking for {tag}", self.patience, self.say)

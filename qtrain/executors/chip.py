@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from qcompile.calibration import device_to_json
-from qtrain.billing import price
-from qtrain.chip.budget import Amount, check_budget
+from qtrain.chip.budget import check_budget
 from qtrain.chip.circuits import NativeCircuit, native_circuit
 from qtrain.chip.credentials import refuse_credentials
 from qtrain.chip.faults import Patience, Say, answered
 from qtrain.chip.means import readings
 from qtrain.chip.patient import PatientService
+from qtrain.chip.points import Asked, Points, asked, step_of
 from qtrain.chip.preflight import PlannedJob, check_health, check_quota, preflight
 from qtrain.chip.primitives import backend_by_name, service_of
 from qtrain.chip.sampler_options import check_options
+from qtrain.chip.spending import Spending
 from qtrain.chip.split import Chunk, capacity, halves, split
 from qtrain.chip.submission import Submission, Work
 from qtrain.chip.types import Options, Pub
 from qtrain.chip.watch import CalibrationWatch
-from qtrain.errors import BudgetError, ConfigError, FailedJobError, MovedError, PreflightError
+from qtrain.errors import ConfigError, FailedJobError, MovedError, PreflightError
 from qtrain.executors.base import (
-    EVALUATE,
-    NUM_STREAMS,
     Array,
     Key,
     Slots,
@@ -46,6 +44,7 @@ from qtrain.jobs import JobLedger
 from qtrain.ledger import Ledger
 from qtrain.noise import lower_for_device
 from qtrain.program import Program
+from qtrain.run import JOBS_FILE
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -54,18 +53,7 @@ if TYPE_CHECKING:
 
     from qcompile.device import Device
 
-JOBS_FILE = "jobs.sqlite3"  # in a run directory
 CHARGES_ASKED = 10  # jobs whose charge is asked for at once
-
-Points = tuple[Array, Key]
-"""Angles [point, slot] and the key of their draw."""
-
-
-class _Asked(NamedTuple):
-    """Points of one request, and the hashes of their executions, [basis][point]."""
-
-    angles: Array
-    units: list[list[str]]
 
 
 class ChipExecutor:
@@ -244,39 +232,33 @@ class ChipExecutor:
 
         Raises: as `expectations`.
         """
-        found, step = self._asked(program, requests), _step(requests)
-        self._run(program, found, step)
+        found, step = self._asked(program, requests), step_of(requests)
         if step != self._ready_step:
             self._ready.clear()
-        ready = [unit for asked in found for points in asked.units for unit in points]
+        self._run(program, found, step)
+        ready = [unit for request in found for unit in request.flat]
         self._ready |= {unit: values for unit, (_, values) in self.jobs.known(ready).items()}
         self._ready_step = step
 
     def _evaluated(self, program: Program, requests: Sequence[Points]) -> list[Array]:
         found = self._asked(program, requests)
-        wanted = [unit for asked in found for points in asked.units for unit in points]
-        if all(unit in self._ready for unit in wanted):
-            return [self._combined(program, asked, self._ready) for asked in found]
-        self._run(program, found, _step(requests))
-        known = {unit: values for unit, (_, values) in self.jobs.known(wanted).items()}
-        return [self._combined(program, asked, known) for asked in found]
+        wanted = [unit for request in found for unit in request.flat]
+        known = self._ready
+        if not all(unit in known for unit in wanted):
+            self._run(program, found, step_of(requests))
+            known = {unit: values for unit, (_, values) in self.jobs.known(wanted).items()}
+        return [self._combined(program, request, known) for request in found]
 
-    def _asked(self, program: Program, requests: Sequence[Points]) -> list[_Asked]:
-        """Each execution by what defines it: circuit and calibration, options, shots, angles and the draw's key."""
+    def _asked(self, program: Program, requests: Sequence[Points]) -> list[Asked]:
         settings = f"{program.sha256} {self.backend} {json.dumps(self.options, sort_keys=True)} {self.shots}"
-        settings += f" {self.seed} {self.mitigate_readout}"
-        made = []
-        for angles, key in requests:
-            starts = [hashlib.sha256(f"{settings} {key} {basis} ".encode()) for basis in range(program.num_bases)]
-            made.append(_Asked(angles, [[_point(start, i, row) for i, row in enumerate(angles)] for start in starts]))
-        return made
+        return asked(f"{settings} {self.seed} {self.mitigate_readout}", program.num_bases, requests)
 
-    def _run(self, program: Program, found: Sequence[_Asked], step: int) -> None:
+    def _run(self, program: Program, found: Sequence[Asked], step: int) -> None:
         """Sees to it that the ledger holds all of it, and adds the bill, paid for now or before."""
         device, natives, bases = program.device, self._native(program), program.measurement.bases
         assert device is not None
-        angles = np.concatenate([asked.angles for asked in found])
-        units = [[u for asked in found for u in asked.units[basis]] for basis in range(len(bases))]
+        angles = np.concatenate([request.angles for request in found])
+        units = [[u for request in found for u in request.units[basis]] for basis in range(len(bases))]
         if not len(angles) or not bases:
             return
         chunks = split(units, natives, device, self.shots, program.durations)
@@ -303,6 +285,7 @@ class ChipExecutor:
                     raise
                 raise self._moved(step, device, error) from None
             self._allow(program, math.fsum(c.predicted for c in new), sum(c.executions for c in new))
+        spending = Spending(self.budget, self.shots)
         work = Work(
             step=step,
             backend=self.backend,
@@ -312,6 +295,7 @@ class ChipExecutor:
             readings=lambda basis: readings(program, bases[basis], mitigated=self.mitigate_readout),
             halves=halve,
             allowed=lambda chunk: self._allow(program, chunk.predicted, chunk.executions),
+            limit=lambda chunk: spending.limit(self.jobs, self.device, program, chunk.predicted),
         )
         self.jobs.keep_calibration(device.sha256, device_to_json(device))
         try:
@@ -329,16 +313,7 @@ class ChipExecutor:
 
     def _allow(self, program: Program, seconds: float, executions: int) -> None:
         """Raises: BudgetError: so many QPU seconds and executions more would pass the budget."""
-        if self.budget is None:
-            return
-        spent = self.jobs.spent()
-        amounts = []
-        for used, count in ((spent.seconds, spent.executions), (seconds, executions)):
-            bill = Ledger(count // max(1, self.shots), count, used, 1)
-            amounts.append(Amount(used, price(bill, self.device, program) if self.budget.usd is not None else None))
-        refusal = self.budget.refuses(*amounts)
-        if refusal is not None:
-            raise BudgetError(refusal)
+        Spending(self.budget, self.shots).allow(self.jobs, self.device, program, seconds, executions)
 
     def _learn_charges(self) -> None:
         """What ended jobs came to, as far as the service says it by now: a charge is final some time after the end."""
@@ -350,7 +325,7 @@ class ChipExecutor:
             if charged is not None:
                 self.jobs.charged(tag, charged, job_id=job_id)
 
-    def _combined(self, program: Program, asked: _Asked, known: dict[str, Array]) -> Array:
+    def _combined(self, program: Program, asked: Asked, known: dict[str, Array]) -> Array:
         """[point, observable] from the means of each basis's strings."""
         strings = np.empty((len(asked.angles), len(program.measurement.strings)))
         for basis, units in zip(program.measurement.bases, asked.units):
@@ -374,19 +349,6 @@ class ChipExecutor:
     def _say(self, kind: str, text: str) -> None:
         self.jobs.event(kind, text)
         self._say_aloud(kind, text)
-
-
-def _point(start: Any, number: int, angles: Array) -> str:
-    """Hash of one execution; its number in the request sets equal rows apart."""
-    digest = start.copy()
-    digest.update(f"{number} ".encode() + angles.tobytes())
-    return str(digest.hexdigest())
-
-
-def _step(requests: Sequence[Points]) -> int:
-    """Of the training. An evaluation belongs to the step before it."""
-    _, step, stream = requests[0][1]
-    return step - 1 if stream % NUM_STREAMS == EVALUATE and step else step
 
 
 def _bytes(pubs: Sequence[Pub]) -> int:

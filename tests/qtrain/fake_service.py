@@ -30,6 +30,7 @@ class Job:
     state: JobState = JobState.DONE
     reason: str = ""
     code: int | None = None
+    limit: int | None = None
 
 
 @dataclass
@@ -82,7 +83,7 @@ class FakeService:
         if isinstance(fault, Exception):
             raise fault
         for _ in range(2 if fault == "twice" else 1):
-            job = Job(f"job{len(self.jobs)}", tag, list(pubs), shots)
+            job = Job(f"job{len(self.jobs)}", tag, list(pubs), shots, limit=max_seconds)
             if self.fates:
                 job.state, job.reason, job.code = self.fates.popleft()
             self.jobs[job.job_id] = job

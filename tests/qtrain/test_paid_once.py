@@ -203,7 +203,7 @@ def test_what_is_left_of_a_step_is_held_against_a_budget_in_money_and_not_the_wh
     """By the shot, as Amazon Braket bills: two jobs of a step are no dearer than one."""
     service = SmallJobs()
     service.cuts = False
-    monkeypatch.setattr("qtrain.executors.chip.price", lambda bill, *_: bill.shots * 0.01)
+    monkeypatch.setattr("qtrain.chip.spending.price", lambda bill, *_: bill.shots * 0.01)
     monkeypatch.setattr("qtrain.executors.chip.check_budget", lambda *_, **__: Budget(usd=3.9))
     executor = executor_on(service, monkeypatch)
     executor.expectations(*problem(executor), key=KEY)  # 6 circuits of 64 shots: 3.84 USD

@@ -269,6 +269,22 @@ def test_a_budget_is_looked_at_before_every_job(monkeypatch, tmp_path):
     assert len(service.jobs) <= sent + 1
 
 
+@pytest.mark.parametrize(("budget", "cap"), [(10, 10.0), ("16 USD", 10.0)])  # at 1.60 USD a second
+def test_a_job_that_takes_longer_than_predicted_cannot_pass_the_budget(monkeypatch, budget, cap):
+    service = FakeService()
+    executor = executor_on(service, monkeypatch, budget=budget)
+    program, angles = problem(executor)
+    for step in range(3):
+        executor.expectations(program, angles, key=(0, step, 0))
+    predicted = executor.jobs.jobs()[0].predicted
+    limits = [job.limit for job in service.jobs.values()]
+    assert limits == [int(cap - n * predicted) for n in range(3)]
+    assert all(limit >= predicted for limit in limits)
+    unlimited = executor_on(FakeService(paid=False), monkeypatch, budget=None)
+    unlimited.expectations(*problem(unlimited), key=KEY)
+    assert [job.limit for job in unlimited.service.inner.jobs.values()] == [None]
+
+
 def test_requests_that_were_prefetched_are_one_job(monkeypatch):
     service = FakeService()
     executor = executor_on(service, monkeypatch)

@@ -31,7 +31,7 @@ CREATE TABLE jobs (
     number INTEGER PRIMARY KEY, tag TEXT NOT NULL UNIQUE, content TEXT NOT NULL, state TEXT NOT NULL,
     step INTEGER NOT NULL, backend TEXT NOT NULL, calibration TEXT NOT NULL, circuits INTEGER NOT NULL,
     executions INTEGER NOT NULL, predicted REAL NOT NULL, charged REAL, job_id TEXT NOT NULL,
-    attempt INTEGER NOT NULL, message TEXT NOT NULL, created_at TEXT NOT NULL);
+    attempt INTEGER NOT NULL, message TEXT NOT NULL, created_at TEXT NOT NULL, time_limit INTEGER);
 CREATE INDEX jobs_content ON jobs (content);
 CREATE TABLE duplicates (
     number INTEGER PRIMARY KEY, tag TEXT NOT NULL REFERENCES jobs (tag), job_id TEXT NOT NULL UNIQUE,

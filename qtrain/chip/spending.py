@@ -40,13 +40,9 @@ class Spending:
         if refusal is not None:
             raise BudgetError(refusal)
 
-    def limit(self, jobs: JobLedger, device: Device, program: Program, predicted: float) -> int | None:
-        """QPU seconds after which the service is to stop a job, so that one that takes longer than predicted cannot
-        pass the budget; None without such a limit.
-
-        Args:
-            jobs: the job is among them, as predicted.
-            predicted: QPU seconds of the job.
+    def limit(self, jobs: JobLedger, device: Device, program: Program) -> int | None:
+        """QPU seconds after which the service is to stop the next job, so that one that takes longer than predicted
+        cannot pass the budget; None without such a limit.
         """
         if self._budget is None:
             return None
@@ -58,7 +54,7 @@ class Spending:
                 return None  # not priced by time
             assert self._budget.usd is not None
             cap = spent.seconds + (self._budget.usd - used) / (later - used)
-        left = math.floor(cap - spent.seconds + predicted)
+        left = math.floor(cap - spent.seconds)
         return None if left >= LONGEST else max(1, left)
 
     def _amount(self, seconds: float, executions: int, device: Device, program: Program) -> Amount:

@@ -30,7 +30,7 @@ from qtrain.chip.means import Reading, string_means
 from qtrain.chip.primitives import UnreadableResult, read_bits
 from qtrain.chip.split import Chunk
 from qtrain.chip.types import Array, JobRecord, JobState, JobStatus, Pub, Service
-from qtrain.errors import FailedJobError, JobError
+from qtrain.errors import BudgetError, FailedJobError, JobError
 from qtrain.jobs import JobLedger
 
 GROWTH = 1.3  # of the time between two looks at a job
@@ -49,7 +49,7 @@ class Work:
         readings: of a basis, one a Pauli string.
         halves: of a chunk that took too long.
         allowed: raises BudgetError where a chunk more would pass the budget.
-        limit: QPU seconds after which the service is to stop a chunk's job; None: no limit of ours.
+        limit: QPU seconds after which the service is to stop the next job; None: no limit of ours.
     """
 
     step: int
@@ -60,7 +60,7 @@ class Work:
     readings: Callable[[int], list[Reading]]
     halves: Callable[[Chunk], list[Chunk]]
     allowed: Callable[[Chunk], None]
-    limit: Callable[[Chunk], int | None]
+    limit: Callable[[], int | None]
 
 
 @dataclass
@@ -73,6 +73,7 @@ class _Live:
     attempt: int
     pubs: list[Pub] = field(repr=False)
     since: datetime
+    time_limit: int | None
     last: JobStatus | None = None
 
 
@@ -138,17 +139,17 @@ class Submission:
         pubs = work.pubs(chunk)
         for job in self.jobs.open_jobs():
             if job.content == chunk.content:
-                live = _Live(chunk, job.tag, job.job_id, job.attempt, pubs, _time(job.created_at))
+                live = _Live(chunk, job.tag, job.job_id, job.attempt, pubs, _time(job.created_at), job.time_limit)
                 if not self.service.finds_jobs and not self.service.find(job.tag, _time(job.created_at)):
                     self._give_up_unreachable(job)  # even an intent: it may have been sent before its id was known
                     break
                 if not job.job_id:
-                    live.job_id = self._submitted(work, live, asks_first=True)
+                    live.job_id = self._submitted(live, asks_first=True)
                 return live
         work.allowed(chunk)
         attempt = self.jobs.attempts(chunk.content)
         tag = f"qtrain:{self.jobs.run_id[:8]}:{work.step}:{chunk.content[:10]}-{attempt}"
-        live = _Live(chunk, tag, "", attempt, pubs, datetime.now(UTC))
+        live = _Live(chunk, tag, "", attempt, pubs, datetime.now(UTC), work.limit())
         self.jobs.intend(
             JobRecord(
                 tag=tag,
@@ -161,9 +162,10 @@ class Submission:
                 executions=chunk.executions,
                 predicted=chunk.predicted,
                 attempt=attempt,
+                time_limit=live.time_limit,
             )
         )
-        live.job_id = self._submitted(work, live, asks_first=False)
+        live.job_id = self._submitted(live, asks_first=False)
         return live
 
     def _give_up_unreachable(self, job: JobRecord) -> None:
@@ -177,14 +179,14 @@ class Submission:
             "it once more, train anew in another run directory with --from this one."
         )
 
-    def _submitted(self, work: Work, live: _Live, *, asks_first: bool) -> str:
+    def _submitted(self, live: _Live, *, asks_first: bool) -> str:
         """The id of the one job of this tag, sent at most once as far as the service knows."""
         begun, pause, asks, reopened = time.monotonic(), self.patience.first_pause, asks_first, False
         while True:
             if asks and (found := self._found(live.tag, live.since)):
                 return self._only(live, found)
             try:
-                job_id = answered(lambda: self._submit(work, live), LONGEST_REQUEST + self.patience.answer)
+                job_id = answered(lambda: self._submit(live), LONGEST_REQUEST + self.patience.answer)
             except NoAnswer as error:
                 raise JobError(  # it may still go out, from this process
                     f"{live.tag}: {error} while it was sent. Go on with qtrain resume, which looks for it at "
@@ -216,9 +218,9 @@ class Submission:
             found = self._found(live.tag, live.since) if self.service.finds_jobs else []
             return self._only(live, found if job_id in found else [*found, job_id])  # a list may lag behind
 
-    def _submit(self, work: Work, live: _Live) -> str:
-        shots, tag, seed, limit = live.chunk.shots, live.tag, _seed(live.chunk), work.limit(live.chunk)
-        return self.service.submit(live.pubs, shots=shots, tag=tag, seed=seed, max_seconds=limit)
+    def _submit(self, live: _Live) -> str:
+        shots, tag, seed = live.chunk.shots, live.tag, _seed(live.chunk)
+        return self.service.submit(live.pubs, shots=shots, tag=tag, seed=seed, max_seconds=live.time_limit)
 
     def _found(self, tag: str, since: datetime) -> list[str]:
         return patiently(lambda: self.service.find(tag, since), f"asking for {tag}", self.patience, self.say)
@@ -292,12 +294,20 @@ class Submission:
                 f"job {job.job_id} was cancelled at the service ({reason}). Nothing is sent in its place; "
                 "qtrain resume sends it again."
             )
+        charged = self._charged(job.job_id)
+        if status.code == TOO_LONG and job.time_limit is not None and (charged is None or charged > job.time_limit - 1):
+            text = f"stopped after {job.time_limit} QPU seconds, where the budget ended ({reason})"
+            self.jobs.failed(job.tag, "failed", text, charged)
+            raise BudgetError(
+                f"job {job.job_id} took longer than the {job.chunk.predicted:,.2f} QPU seconds that were predicted, "
+                f"and was {text}. A larger budget goes on: qtrain resume RUN --budget ..."
+            )
         if status.code == TOO_LONG:
-            self.jobs.failed(job.tag, "failed", f"{TOO_LONG} {reason}", self._charged(job.job_id))
+            self.jobs.failed(job.tag, "failed", f"{TOO_LONG} {reason}", charged)
             self.say("split", f"job {job.job_id} passed its time limit ({reason}); sent again as two")
             return work.halves(job.chunk)
         code = "" if status.code is None else f"{status.code} "
-        self.jobs.failed(job.tag, "failed", f"{code}{reason}", self._charged(job.job_id))
+        self.jobs.failed(job.tag, "failed", f"{code}{reason}", charged)
         if not failed_by_the_system(status):
             raise FailedJobError(
                 f"job {job.job_id} failed: {code}{reason}. It is not sent again, for it would fail again and may be "

@@ -105,6 +105,7 @@ class JobRecord:
         attempt: 0, 1, ... submissions after a failure.
         message: why it failed.
         created_at: of the intent, UTC, ISO.
+        time_limit: QPU seconds after which the service was asked to stop it, so that it stays within the budget.
     """
 
     tag: str
@@ -121,6 +122,7 @@ class JobRecord:
     attempt: int = 0
     message: str = ""
     created_at: str = ""
+    time_limit: int | None = None
 
 
 class Service(Protocol):

@@ -295,7 +295,7 @@ class ChipExecutor:
             readings=lambda basis: readings(program, bases[basis], mitigated=self.mitigate_readout),
             halves=halve,
             allowed=lambda chunk: self._allow(program, chunk.predicted, chunk.executions),
-            limit=lambda chunk: spending.limit(self.jobs, self.device, program, chunk.predicted),
+            limit=lambda: spending.limit(self.jobs, self.device, program),
         )
         self.jobs.keep_calibration(device.sha256, device_to_json(device))
         try:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from qiskit.quantum_info import SparsePauliOp
 
 from qtrain.chip import faults
+from qtrain.chip.budget import Budget
 from qtrain.chip.faults import Patience
 from qtrain.chip.types import JobState
 from qtrain.errors import BudgetError, JobError
@@ -280,6 +281,12 @@ def test_a_job_that_takes_longer_than_predicted_cannot_pass_the_budget(monkeypat
     limits = [job.limit for job in service.jobs.values()]
     assert limits == [int(cap - n * predicted) for n in range(3)]
     assert all(limit >= predicted for limit in limits)
+    service.fates = deque([TOO_LONG])
+    with pytest.raises(BudgetError, match=r"stopped after 3 QPU seconds, where the budget ended.*--budget"):
+        executor.expectations(program, angles, key=(0, 3, 0))
+    executor.budget = Budget.parse(100)  # as resume raises it
+    executor.expectations(program, angles, key=(0, 3, 0))
+    assert len(service.jobs) == 5  # whole again: it did not take too long for the service
     unlimited = executor_on(FakeService(paid=False), monkeypatch, budget=None)
     unlimited.expectations(*problem(unlimited), key=KEY)
     assert [job.limit for job in unlimited.service.inner.jobs.values()] == [None]

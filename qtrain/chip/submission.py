@@ -202,7 +202,10 @@ class Submission:
                     self.service.reopen()
                     reopened = True
                 elif fault.kind is not Kind.TRANSIENT:
-                    self.jobs.failed(live.tag, "failed", fault.text)
+                    if (
+                        fault.kind is not Kind.DENIED
+                    ):  # a denied one was seen to run all the same: it is looked for again
+                        self.jobs.failed(live.tag, "failed", fault.text)
                     raise JobError(f"{live.tag} was not taken: {fault.text}. {way_out(fault)}") from None
                 elif time.monotonic() - begun >= self.patience.outage:
                     raise JobError(

@@ -35,7 +35,10 @@ class Job:
 
 @dataclass
 class FakeService:
-    """Faults are queued by method: "before" fails without effect, "after" fails with it, "twice" makes two jobs."""
+    """Faults are queued by method: "before" fails without effect, "after" fails with it, "twice" makes two jobs.
+
+    "denied" is a 401 of a job that runs all the same; "late" a list that does not have a job yet.
+    """
 
     name: str = "fake_chip"
     device_name: str = "ibm_manila"
@@ -89,10 +92,15 @@ class FakeService:
             self.jobs[job.job_id] = job
         if fault == "after":
             raise ConnectionError("Connection aborted")
+        if fault == "denied":
+            raise ServerError(401)
         return job.job_id
 
     def find(self, tag, since):
-        if self._fault("find") != "ok":
+        fault = self._fault("find")
+        if fault == "late":
+            return []
+        if fault != "ok":
             raise ServerError(502)
         return [job.job_id for job in self.jobs.values() if job.tag == tag]
 

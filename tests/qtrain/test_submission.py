@@ -226,6 +226,17 @@ def test_credentials_that_are_refused_stop_at_once_with_a_way_out(monkeypatch):
     assert service.calls.count("submit") == 1
 
 
+def test_a_denied_submission_that_runs_all_the_same_is_found_by_resume(monkeypatch, tmp_path, undisturbed):
+    service = FakeService(faults={"submit": deque(["denied"]), "find": deque(["late"])})
+    executor = executor_on(service, monkeypatch, tmp_path)
+    with pytest.raises(JobError, match="QISKIT_IBM_TOKEN"):
+        executor.expectations(*problem(executor), key=KEY)
+    executor.jobs.close()
+    again = executor_on(service, monkeypatch, tmp_path)
+    assert np.array_equal(again.expectations(*problem(again), key=KEY), undisturbed)
+    assert len(service.jobs) == 1
+
+
 def test_an_outage_is_waited_for_within_bounds(monkeypatch):
     service = FakeService(faults={"submit": deque([ServerError(503)] * 10**5)})
     executor = executor_on(service, monkeypatch)

@@ -31,7 +31,8 @@ CREATE TABLE jobs (
     number INTEGER PRIMARY KEY, tag TEXT NOT NULL UNIQUE, content TEXT NOT NULL, state TEXT NOT NULL,
     step INTEGER NOT NULL, backend TEXT NOT NULL, calibration TEXT NOT NULL, circuits INTEGER NOT NULL,
     executions INTEGER NOT NULL, predicted REAL NOT NULL, charged REAL, job_id TEXT NOT NULL,
-    attempt INTEGER NOT NULL, message TEXT NOT NULL, created_at TEXT NOT NULL, time_limit INTEGER);
+    attempt INTEGER NOT NULL, message TEXT NOT NULL, created_at TEXT NOT NULL, time_limit INTEGER,
+    evaluation INTEGER NOT NULL);
 CREATE INDEX jobs_content ON jobs (content);
 CREATE TABLE duplicates (
     number INTEGER PRIMARY KEY, tag TEXT NOT NULL REFERENCES jobs (tag), job_id TEXT NOT NULL UNIQUE,
@@ -267,6 +268,8 @@ class JobLedger:
         """
         # one that took too long has been sent, or will be, as two of another content
         jobs = [job for job in self.jobs() if job.step == step and not job.message.startswith(str(TOO_LONG))]
+        # an evaluation may have had to move on to another calibration; its step is done all the same
+        jobs = [job for job in jobs if not job.evaluation] or jobs
         jobs = [job for job in jobs if job.calibration == jobs[-1].calibration]
         ends = {job.content: job.state for job in jobs}.values()
         if all(state in FAILED for state in ends) or "abandoned" in ends:

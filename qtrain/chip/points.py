@@ -43,8 +43,13 @@ def asked(settings: str, num_bases: int, requests: Sequence[Points]) -> list[Ask
 
 def step_of(requests: Sequence[Points]) -> int:
     """Of the training. An evaluation belongs to the step before it."""
-    _, step, stream = requests[0][1]
-    return step - 1 if stream % NUM_STREAMS == EVALUATE and step else step
+    step = requests[0][1][1]
+    return step - 1 if is_evaluation(requests) and step else step
+
+
+def is_evaluation(requests: Sequence[Points]) -> bool:
+    """Whether they are of no step's gradient."""
+    return requests[0][1][2] % NUM_STREAMS == EVALUATE
 
 
 def _hash(start: Any, number: int, angles: Array) -> str:

@@ -43,7 +43,7 @@ class Work:
     """What a step needs from the service.
 
     Attributes:
-        step: of the training.
+        step: of the training; `evaluation` behind it.
         chunks: one a job.
         pubs: of a chunk.
         readings: of a basis, one a Pauli string.
@@ -53,6 +53,7 @@ class Work:
     """
 
     step: int
+    evaluation: bool
     backend: str
     calibration: str
     chunks: Sequence[Chunk]
@@ -163,6 +164,7 @@ class Submission:
                 predicted=chunk.predicted,
                 attempt=attempt,
                 time_limit=live.time_limit,
+                evaluation=work.evaluation,
             )
         )
         live.job_id = self._submitted(live, asks_first=False)

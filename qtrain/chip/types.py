@@ -106,6 +106,7 @@ class JobRecord:
         message: why it failed.
         created_at: of the intent, UTC, ISO.
         time_limit: QPU seconds after which the service was asked to stop it, so that it stays within the budget.
+        evaluation: whether it is of the test set behind the step, not of the step itself.
     """
 
     tag: str
@@ -123,6 +124,7 @@ class JobRecord:
     message: str = ""
     created_at: str = ""
     time_limit: int | None = None
+    evaluation: bool = False
 
 
 class Service(Protocol):

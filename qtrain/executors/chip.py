@@ -20,7 +20,7 @@ from qtrain.chip.credentials import refuse_credentials
 from qtrain.chip.faults import Patience, Say, answered
 from qtrain.chip.means import readings
 from qtrain.chip.patient import PatientService
-from qtrain.chip.points import Asked, Points, asked, step_of
+from qtrain.chip.points import Asked, Points, asked, is_evaluation, step_of
 from qtrain.chip.preflight import PlannedJob, check_health, check_quota, preflight
 from qtrain.chip.primitives import backend_by_name, service_of
 from qtrain.chip.sampler_options import check_options
@@ -235,7 +235,7 @@ class ChipExecutor:
         found, step = self._asked(program, requests), step_of(requests)
         if step != self._ready_step:
             self._ready.clear()
-        self._run(program, found, step)
+        self._run(program, found, requests)
         ready = [unit for request in found for unit in request.flat]
         self._ready |= {unit: values for unit, (_, values) in self.jobs.known(ready).items()}
         self._ready_step = step
@@ -245,7 +245,7 @@ class ChipExecutor:
         wanted = [unit for request in found for unit in request.flat]
         known = self._ready
         if not all(unit in known for unit in wanted):
-            self._run(program, found, step_of(requests))
+            self._run(program, found, requests)
             known = {unit: values for unit, (_, values) in self.jobs.known(wanted).items()}
         return [self._combined(program, request, known) for request in found]
 
@@ -253,8 +253,9 @@ class ChipExecutor:
         settings = f"{program.sha256} {self.backend} {json.dumps(self.options, sort_keys=True)} {self.shots}"
         return asked(f"{settings} {self.seed} {self.mitigate_readout}", program.num_bases, requests)
 
-    def _run(self, program: Program, found: Sequence[Asked], step: int) -> None:
+    def _run(self, program: Program, found: Sequence[Asked], requests: Sequence[Points]) -> None:
         """Sees to it that the ledger holds all of it, and adds the bill, paid for now or before."""
+        step = step_of(requests)
         device, natives, bases = program.device, self._native(program), program.measurement.bases
         assert device is not None
         angles = np.concatenate([request.angles for request in found])
@@ -288,6 +289,7 @@ class ChipExecutor:
         spending = Spending(self.budget, self.shots)
         work = Work(
             step=step,
+            evaluation=is_evaluation(requests),
             backend=self.backend,
             calibration=device.sha256,
             chunks=chunks,

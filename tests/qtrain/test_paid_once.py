@@ -1,7 +1,8 @@
 """What is paid for once stays so beside the common road: split jobs, several passes, budgets, loops by hand."""
 
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -152,6 +153,52 @@ def training(monkeypatch, service, run_dir, **options):
     executor = executor_on(service, monkeypatch, budget=options.pop("cap", 1e6))
     options = {"gradient": SHIFT, "steps": 4, "batch_size": 2} | options
     return qtrain.train(small_model(), blobs(), executor=executor, run_dir=run_dir, **options)
+
+
+@dataclass
+class DyingCoupler(FakeService):
+    """A coupler dies behind job2, and circuits that use it fail; the power is cut at one result."""
+
+    cut_at: str | None = None
+    dying: set | None = None
+    dead: set | None = None
+
+    def submit(self, pubs, **options):
+        for pub in pubs:
+            places = [{pub.circuit.find_bit(q).index for q in step.qubits} for step in pub.circuit.data]
+            if self.dead in places:
+                self.fates.append((JobState.FAILED, "a dead coupler", 1002))
+                break
+        return super().submit(pubs, **options)
+
+    def result(self, job_id):
+        if job_id == self.cut_at:
+            self.cut_at = None
+            raise PowerCut
+        found = super().result(job_id)
+        if job_id == "job2":
+            self.dead = self.dying
+            gates = {key: replace(gate, usable=set(key[1]) != self.dead) for key, gate in MANILA.gates.items()}
+            self.now = replace(MANILA, gates=gates, calibrated_at=MANILA.calibrated_at + timedelta(hours=1))
+        return found
+
+
+@pytest.mark.parametrize("cut_at", ["job2", "job4"])
+def test_a_step_is_not_paid_again_because_its_evaluation_had_to_move_on(monkeypatch, tmp_path, cut_at):
+    compiled = qtrain.QuantumLayer(small_model(), executor_on(FakeService(), monkeypatch), SHIFT).compiled
+    options = {"steps": 3, "test_set": blobs(1), "evaluate_every": 1}
+    undisturbed = DyingCoupler(dying=set(compiled.active_qubits[:2]))
+    expected = training(monkeypatch, undisturbed, tmp_path / "undisturbed", **options)
+    service = DyingCoupler(dying=undisturbed.dying, cut_at=cut_at)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_keep", lambda *_: None)
+        with pytest.raises(PowerCut):
+            training(patch, service, tmp_path / "run", **options)
+    result = qtrain.resume(tmp_path / "run", executor=executor_on(service, monkeypatch))
+    assert result.weights_sha256 == expected.weights_sha256
+    assert [(circuits(job), job.state) for job in service.jobs.values()] == [
+        (circuits(job), job.state) for job in undisturbed.jobs.values()
+    ]
 
 
 def test_a_step_that_is_paid_for_is_finished_within_the_budget_whatever_the_last_checkpoint(monkeypatch, tmp_path):

@@ -87,13 +87,19 @@ def _batch(program: Program, angles: Array, precision: str, *, derivatives: bool
     return _Batch(made, np.ascontiguousarray(angles.T) / 2, segments, measured_masks(program.measurement), dtype)
 
 
+def _by_sweeps(program: Program, batch: int) -> bool:
+    """Whether sweeps are faster than the kernels whose inner loop runs over the batch, which has to be long enough."""
+    few = sweeps.FEW_ROWS.get(program.num_qubits, 0)
+    return program.num_qubits >= sweeps.FROM_QUBITS or 0 < batch <= few
+
+
 def _effort(program: Program, batch: int) -> float:
     return 8.0 * len(program.ops) * batch * 2**program.num_qubits
 
 
 def string_expectations(program: Program, angles: Array, precision: str = "double") -> Array:
     """[batch, string]: noise-free expectations of the strings of `program.measurement`."""
-    if program.num_qubits >= sweeps.FROM_QUBITS:
+    if _by_sweeps(program, len(angles)):
         return sweeps.string_expectations(program, angles, precision)
     batch = _batch(program, angles, precision, derivatives=False)
     out = np.empty((len(angles), len(batch.masks)))
@@ -115,7 +121,7 @@ def adjoint(program: Program, angles: Array, cotangent: Array, precision: str = 
         precision: "double" or "single", of the states.
     """
     weights = cotangent @ program.measurement.coefficients
-    if program.num_qubits >= sweeps.FROM_QUBITS:
+    if _by_sweeps(program, len(angles)):
         return sweeps.BatchPullback(program, angles, precision).slopes(weights)
     batch = _batch(program, angles, precision, derivatives=True)
     out = np.empty((len(angles), program.num_slots))
@@ -142,8 +148,10 @@ def weight_pullback(
     """
     measured = program.measurement
     back: sweeps.BatchPullback | WeightPullback
-    if program.num_qubits >= sweeps.FROM_QUBITS:
-        back = sweeps.BatchPullback(program, program.angles(features, weights), precision)
+    if program.num_qubits >= min(sweeps.FEW_ROWS):
+        angles = program.angles(features, weights)  # checked, so that its rows can be counted
+    if program.num_qubits >= min(sweeps.FEW_ROWS) and _by_sweeps(program, len(angles)):
+        back = sweeps.BatchPullback(program, angles, precision)
     else:
         back = WeightPullback(program, *program.angle_map.apart(features, weights), precision)
     return measured.combine(back.strings), lambda c: back.gradient(c @ measured.coefficients) @ program.A
@@ -153,7 +161,7 @@ def jacobian(program: Program, angles: Array, precision: str = "double") -> Arra
     """[batch, observable, slot]: derivative of every expectation by every angle; one backward pass an observable."""
     coefficients = program.measurement.coefficients
     out = np.empty((len(angles), len(coefficients), program.num_slots))
-    if program.num_qubits >= sweeps.FROM_QUBITS:
+    if _by_sweeps(program, len(angles)):
         back = sweeps.BatchPullback(program, angles, precision)
         for number, row in enumerate(coefficients):
             out[:, number] = back.slopes(np.tile(row, (len(angles), 1)))
@@ -173,7 +181,7 @@ def jacobian(program: Program, angles: Array, precision: str = "double") -> Arra
 
 def amplitudes(program: Program, angles: Array) -> NDArray[np.complex128]:
     """[batch, 2^n] amplitudes; qubit 0 is the least significant bit."""
-    if program.num_qubits >= sweeps.FROM_QUBITS:
+    if _by_sweeps(program, len(angles)):
         return np.asarray(sweeps.amplitudes(program, angles), dtype=np.complex128)
     batch = _batch(program, angles, "double", derivatives=False)
     out = np.empty((len(angles), 2**program.num_qubits), dtype=np.complex128)

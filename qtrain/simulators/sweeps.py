@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 FROM_QUBITS = 9  # from here on faster than the kernels whose inner loop runs over the batch
+FEW_ROWS = {7: 1, 8: 4}  # qubits below that -> rows up to which they are faster, too
 KEPT_BYTES = MEMORY_LIMIT  # states of a batch that wait for their derivatives
 
 

@@ -262,3 +262,28 @@ def test_24_qubits_run():
         moved[:, slot] += [PI / 2, -PI / 2]
         first, second = sweeps.string_expectations(program, moved, "single")
         assert abs(((first - second) / 2 * back.strings[0]).sum() - slopes[0, slot]) < 1e-5
+
+
+@pytest.mark.parametrize("qubits", [7, 8])
+def test_few_rows_of_fewer_qubits_are_those_of_a_batch(qubits):
+    circuit, features, weights = everything(qubits)
+    observables = [SparsePauliOp.from_sparse_list([("ZX", [0, qubits - 1], 0.7), ("Z", [1], 1.0)], num_qubits=qubits)]
+    executor = ExactSimulator()
+    program = executor.prepare(circuit, observables, features=features, weights=weights)
+    rng = np.random.default_rng(qubits)
+    x, w = rng.uniform(-2, 2, (6, len(features))), rng.uniform(-2, 2, len(weights))
+    angles, key = program.angles(x, w), (0, 0, 0)
+    one = np.ones((1, 1))
+    together = executor.expectations(program, angles, key=key), executor.jacobian(program, angles)
+    slopes = executor.adjoint(program, angles, np.ones((6, 1)))
+    total = executor.value_and_gradient(program, x, w, lambda z: (float(z.sum()), np.ones_like(z)))[1]
+    parts = []
+    for row in range(6):
+        alone = angles[row : row + 1]
+        assert np.abs(executor.expectations(program, alone, key=key) - together[0][row]).max() < 1e-12
+        assert np.abs(executor.jacobian(program, alone) - together[1][row]).max() < 1e-12
+        assert np.abs(executor.adjoint(program, alone, one) - slopes[row]).max() < 1e-12
+        parts.append(
+            executor.value_and_gradient(program, x[row : row + 1], w, lambda z: (float(z.sum()), np.ones_like(z)))[1]
+        )
+    assert np.abs(np.sum(parts, axis=0) - total).max() < 1e-11

@@ -57,9 +57,7 @@ class QuantumLayer(nn.Module):
         self.executor = executor
         self.gradient = gradient
         self.seed = seed
-        self.program = executor.prepare(
-            model.circuit, list(model.observables), features=list(model.features), weights=list(model.weights)
-        )
+        self.recompile()
         start = generator((seed, 0, WEIGHTS)).uniform(-np.pi, np.pi, len(model.weights))
         self.weights = nn.Parameter(torch.from_numpy(start))
         self.step = 0

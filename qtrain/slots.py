@@ -208,7 +208,7 @@ def _refuse_strangers(
 
 def _checked(what: str, values: Any, shape: tuple[int | None, ...]) -> Array:
     array = real_array(what, values)
-    if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape)):
+    if array.ndim != len(shape) or array.shape[-1] != shape[-1]:
         wanted = ", ".join("batch" if n is None else str(n) for n in shape) + ("," if len(shape) == 1 else "")
         raise ConfigError(f"{what} have shape {array.shape}. Expected ({wanted}); values are never broadcast.")
     if not np.isfinite(array).all():

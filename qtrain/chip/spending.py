@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtrain.billing import price
 from qtrain.chip.budget import Amount, Budget
+from qtrain.chip.preflight import MAX_SECONDS
 from qtrain.errors import BudgetError
 from qtrain.jobs import JobLedger
 from qtrain.ledger import Ledger
@@ -14,8 +15,6 @@ from qtrain.ledger import Ledger
 if TYPE_CHECKING:
     from qcompile.device import Device
     from qtrain.program import Program
-
-LONGEST = 3 * 3600  # s that a job may run at the service, whatever is asked for
 
 
 class Spending:
@@ -55,7 +54,7 @@ class Spending:
             assert self._budget.usd is not None
             cap = spent.seconds + (self._budget.usd - used) / (later - used)
         left = math.floor(cap - spent.seconds)
-        return None if left >= LONGEST else max(1, left)
+        return None if left >= MAX_SECONDS else max(1, left)
 
     def _amount(self, seconds: float, executions: int, device: Device, program: Program) -> Amount:
         bill = Ledger(executions // max(1, self._shots), executions, seconds, 1)

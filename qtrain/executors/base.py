@@ -184,7 +184,7 @@ def checked_cotangent(program: Program, batch: int, cotangent: Any) -> Array:
             f"cotangent has shape {array.shape} and dtype {array.dtype}. "
             f"Expected real numbers of shape ({batch}, {program.num_observables})."
         )
-    if not np.all(np.isfinite(array)):
+    if not np.isfinite(array).all():
         raise ConfigError("cotangent holds NaN or infinity. Expected finite numbers.")
     return array.astype(np.float64)
 

@@ -20,6 +20,7 @@ from qtrain.executors.base import (
     checked_device,
     checked_key,
     checked_loss,
+    checked_precision,
     checked_program,
     checked_seed,
     checked_shifts,
@@ -83,13 +84,11 @@ class NoisySimulator:
         self.seed = checked_seed(seed)
         self.effort = effort
         self.readout_error = readout_error
-        if precision not in ("double", "single"):
-            raise ConfigError(f"precision = {precision!r}. Expected 'double' or 'single'.")
         if isinstance(memory_limit, bool) or not isinstance(memory_limit, int | np.integer) or memory_limit < 1:
             raise ConfigError(f"memory_limit = {memory_limit!r}. Expected a whole number of bytes, 1 or more.")
-        self.precision = precision
+        self.precision = checked_precision(precision)
         self.memory_limit = int(memory_limit)
-        self._numbers: pauli.Numbers = {"precision": precision, "memory_limit": self.memory_limit}
+        self._numbers: pauli.Numbers = {"precision": self.precision, "memory_limit": self.memory_limit}
         self.ledger = Ledger()
 
     def __repr__(self) -> str:

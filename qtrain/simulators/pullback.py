@@ -36,6 +36,7 @@ class _Prepared(NamedTuple):
         stages: of the program; `masks` [string, 2] of what it measures.
         segments: [segment, 3] first, end, 0.
         pays_from: [segment] rows from which one unitary for all rows is cheaper than passes over them.
+        least: of `pays_from`; infinite where there is no segment.
         cost: multiplications an amplitude and row.
     """
 
@@ -43,11 +44,12 @@ class _Prepared(NamedTuple):
     masks: NDArray[np.int64]
     segments: NDArray[np.int64]
     pays_from: Array
+    least: float
     cost: float
 
     def chosen(self, batch: int) -> tuple[NDArray[np.int64], bool]:
         """[segment, 3]: first, end, whether to multiply by its unitary; and whether any is."""
-        if not np.any(self.pays_from < batch):
+        if batch <= self.least:
             return self.segments, False
         chosen = self.segments.copy()
         chosen[:, 2] = self.pays_from < batch
@@ -69,7 +71,9 @@ def _preparation(program: Program, dtype: np.dtype[Any]) -> _Prepared:
             if segment.shared and saved > 0:
                 pays_from[i] = segment.cost * dimension / saved
         cost = sum(segment.cost for segment in made.segments)
-        known[dtype.char] = _Prepared(made, measured_masks(program.measurement), segments, pays_from, cost)
+        known[dtype.char] = _Prepared(
+            made, measured_masks(program.measurement), segments, pays_from, pays_from.min(initial=np.inf), cost
+        )
     return known[dtype.char]
 
 
@@ -120,9 +124,11 @@ class WeightPullback:
 
         for_each_chunk(work, self._batch, self._width, 3 * self._effort)
         made = self._prepared.stages
-        overlaps = np.zeros_like(self._unitaries)
-        total = np.zeros((len(made.row_of), 1), overlaps.dtype)
-        for start in sorted(parts):
+        if not parts:
+            return np.zeros(len(made.row_of))
+        first, *others = sorted(parts)
+        overlaps, total = parts[first]
+        for start in others:
             overlaps += parts[start][0]
             total += parts[start][1]
         if self.multiplies:
@@ -166,7 +172,7 @@ class WeightPullback:
     def _backward(self, rows: slice, cotangent: Array) -> tuple[NDArray[Any], NDArray[Any]]:
         made = self._prepared.stages
         state = self._state(rows)[0] if self._states is None else self._states[rows.start].copy()
-        overlaps = np.zeros_like(self._unitaries)
+        overlaps = np.zeros(self._unitaries.shape, state.dtype)
         gradient = np.zeros((len(made.row_of), 1), state.dtype)
         kernels.backward(
             state,

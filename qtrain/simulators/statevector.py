@@ -148,12 +148,11 @@ def weight_pullback(
     """
     measured = program.measurement
     back: sweeps.BatchPullback | WeightPullback
-    if program.num_qubits >= min(sweeps.FEW_ROWS):
-        angles = program.angles(features, weights)  # checked, so that its rows can be counted
-    if program.num_qubits >= min(sweeps.FEW_ROWS) and _by_sweeps(program, len(angles)):
-        back = sweeps.BatchPullback(program, angles, precision)
+    shared, varying = program.angle_map.apart(features, weights)
+    if _by_sweeps(program, varying.shape[1]):
+        back = sweeps.BatchPullback(program, program.angles(features, weights), precision)
     else:
-        back = WeightPullback(program, *program.angle_map.apart(features, weights), precision)
+        back = WeightPullback(program, shared, varying, precision)
     return measured.combine(back.strings), lambda c: back.gradient(c @ measured.coefficients) @ program.A
 
 
